@@ -1,0 +1,67 @@
+// Runs one model: a thread of its own repeats Plan, Execute, Commit while there is work. Submit,
+// Cancel, Drain and Stats may be called from any thread; sinks and the observer are called on the
+// engine thread.
+#ifndef HOCKET_SCHEDULER_ENGINE_H_
+#define HOCKET_SCHEDULER_ENGINE_H_
+
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "scheduler/request.h"
+#include "scheduler/scheduler.h"
+#include "scheduler/step.h"
+
+namespace hocket {
+
+// One executed step, for metrics.
+struct StepObservation {
+  int32_t decode_rows = 0;
+  int32_t prefill_rows = 0;
+  int32_t prefill_tokens = 0;
+  absl::Duration duration;  // Plan, Execute and Commit together.
+  absl::Duration execute;
+  StepTimings timings;
+  SchedulerStats stats;  // After Commit.
+};
+
+class EngineObserver {
+ public:
+  virtual ~EngineObserver() = default;
+  virtual void OnStep(const StepObservation& observation) = 0;
+};
+
+class Engine {
+ public:
+  // `executor` and `observer` (may be null) must outlive the engine. The thread starts at once.
+  Engine(const SchedulerSettings& settings, Executor* executor, EngineObserver* observer);
+
+  // Stops the thread after the step in hand; requests still held end with kShutdown.
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  // Admits the request or says at once why not: RESOURCE_EXHAUSTED (queue full; or it can never
+  // fit), INVALID_ARGUMENT (over the context), ALREADY_EXISTS (id in use), UNAVAILABLE (draining).
+  // After OK the sink hears OnFinished exactly once.
+  absl::Status Submit(Request request);
+
+  // Ends a request within one step. False when no such request is held.
+  bool Cancel(const std::string& request_id);
+
+  // Refuses new requests from now on, waits until those held have ended or `deadline` has passed,
+  // ends the rest with kShutdown, and returns how many those were.
+  int Drain(absl::Time deadline);
+
+  SchedulerStats Stats() const;
+  absl::Time LastProgress() const;  // When a step last ended, or the engine was last idle.
+
+ private:
+  class Loop;
+  std::unique_ptr<Loop> loop_;
+};
+
+}  // namespace hocket
+
+#endif  // HOCKET_SCHEDULER_ENGINE_H_

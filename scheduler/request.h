@@ -1,0 +1,65 @@
+// What the service hands to the engine, and how the engine answers. A Request has been validated:
+// nothing behind the queue checks its contents again. The engine owns it once submitted.
+#ifndef HOCKET_SCHEDULER_REQUEST_H_
+#define HOCKET_SCHEDULER_REQUEST_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "scheduler/step.h"
+
+namespace hocket {
+
+// Counts of tokens over all of a request's sequences.
+struct Usage {
+  int64_t prompt_tokens = 0;
+  int64_t cached_tokens = 0;  // Of the prompt's, those found in the KV cache.
+  int64_t generated_tokens = 0;
+};
+
+struct RequestTimings {
+  absl::Duration queued;   // Submit to the first plan that has a row of the request.
+  absl::Duration prefill;  // From there to the end of the prompt's last chunk.
+  absl::Duration decode;   // From there to the end.
+};
+
+struct StartedEvent {
+  absl::Duration queued;
+  int64_t prompt_tokens = 0;
+  int64_t cached_tokens = 0;
+};
+
+struct FinishedEvent {
+  absl::Status status;  // OK unless the reason is kCancelled, kDeadline, kShutdown or kError.
+  Finish finish;
+  Usage usage;
+  RequestTimings timings;
+};
+
+// Receives one request's events, on the engine thread, in order: OnStarted at most once, then
+// OnOutcome any number of times, and OnFinished exactly once, last. Calls must not block and must
+// not call into the engine.
+class Sink {
+ public:
+  virtual ~Sink() = default;
+  virtual void OnStarted(const StartedEvent& event) = 0;
+  virtual void OnOutcome(Outcome outcome) = 0;
+  virtual void OnFinished(const FinishedEvent& event) = 0;
+};
+
+struct Request {
+  std::string id;  // Unique among those that the engine holds.
+  std::shared_ptr<const std::vector<TokenId>> prompt;  // At least one token.
+  int32_t max_new_tokens = 0;  // 0: the prompt is computed and nothing drawn (score, embed).
+  std::shared_ptr<const GenerationSpec> spec;
+  absl::Time deadline = absl::InfiniteFuture();
+  std::shared_ptr<Sink> sink;
+};
+
+}  // namespace hocket
+
+#endif  // HOCKET_SCHEDULER_REQUEST_H_

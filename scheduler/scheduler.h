@@ -1,0 +1,78 @@
+// Decides what each step computes: the pure, deterministic core. It has no clock, no thread and no
+// I/O; the caller passes the time. Owned and called by the engine thread only.
+#ifndef HOCKET_SCHEDULER_SCHEDULER_H_
+#define HOCKET_SCHEDULER_SCHEDULER_H_
+
+#include <cstdint>
+#include <memory>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "scheduler/request.h"
+#include "scheduler/step.h"
+
+namespace hocket {
+
+struct SchedulerSettings {
+  int32_t total_blocks = 0;          // KV blocks that the executor has; ids 0 .. total_blocks - 1.
+  int32_t block_tokens = 16;         // KV positions in a block.
+  int32_t max_running_sequences = 64;
+  int32_t max_step_tokens = 512;     // Tokens computed in a step: decode rows and prefill chunks.
+  int32_t max_waiting_requests = 1024;
+  int32_t max_context_tokens = 0;    // Prompt and generated tokens of one sequence.
+
+  absl::Status Validate() const;
+};
+
+struct SchedulerStats {
+  int32_t running_sequences = 0;
+  int32_t waiting_requests = 0;
+  int32_t used_blocks = 0;
+  int32_t total_blocks = 0;
+  int64_t preemptions = 0;  // Since the start.
+};
+
+class Scheduler {
+ public:
+  explicit Scheduler(const SchedulerSettings& settings);  // `settings` must be valid.
+  ~Scheduler();
+  Scheduler(const Scheduler&) = delete;
+  Scheduler& operator=(const Scheduler&) = delete;
+
+  // Whether a request of this size can ever run; INVALID_ARGUMENT (prompt over the context) or
+  // RESOURCE_EXHAUSTED (more blocks than exist) with the numbers otherwise. Const and thread-safe.
+  absl::Status CheckFits(int64_t prompt_tokens, int64_t max_new_tokens) const;
+
+  // Puts a request at the end of the waiting line. RESOURCE_EXHAUSTED when the line is full,
+  // ALREADY_EXISTS when a request of the same id is held, or CheckFits' error; the sink then hears
+  // nothing.
+  absl::Status Add(Request request, absl::Time now);
+
+  // Marks a request ended; its sink hears OnFinished and its blocks are back before the next plan.
+  // False when no such request is held.
+  bool Cancel(std::string_view request_id, FinishReason reason, absl::Time now);
+
+  // Ends what has passed its deadline, then plans the next step. The plan has no rows when nothing
+  // can run (it may then still list `ends`). Each plan must be committed before the next.
+  const StepPlan& Plan(absl::Time now);
+
+  // Applies the result of the last plan: moves sequences on, frees blocks and tells the sinks.
+  // `status` not OK: the whole step failed, and its rows' requests end with kError.
+  void Commit(const absl::Status& status, StepResult& result, absl::Time now);
+
+  bool HasWork() const;  // Some request waits or runs, or sequence ends are still to be planned.
+  SchedulerStats Stats() const;
+
+  // Aborts with a message if an invariant is broken (blocks lost or doubly owned, counts off). For
+  // tests and the simulator; linear in all state.
+  void CheckInvariants() const;
+
+ private:
+  class Core;
+  std::unique_ptr<Core> core_;
+};
+
+}  // namespace hocket
+
+#endif  // HOCKET_SCHEDULER_SCHEDULER_H_

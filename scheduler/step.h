@@ -1,0 +1,144 @@
+// The contract between the scheduler, which decides what a step computes, and the runtime, which
+// computes it. A StepPlan is a plain value: it can be printed, compared and replayed. The engine
+// thread makes the plan, hands it to the Executor and commits the StepResult; nobody else touches
+// either. This is the one header that both sides include.
+#ifndef HOCKET_SCHEDULER_STEP_H_
+#define HOCKET_SCHEDULER_STEP_H_
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+
+namespace hocket {
+
+using TokenId = int32_t;
+using BlockId = int32_t;
+using SequenceId = uint64_t;  // Unique for the life of an engine, never reused, 0 is none.
+
+// What a sequence wants of sampling, stopping and output. The runtime defines it; the scheduler
+// carries it and never looks inside.
+struct GenerationSpec;
+
+enum class FinishReason {
+  kStopToken,   // An end-of-text or requested stop token was drawn.
+  kStopString,  // A requested stop string appeared in the text.
+  kLength,      // max_new_tokens were generated (or none were asked for).
+  kContext,     // The sequence reached the model's context limit.
+  kCancelled,   // Cancel, or the client went away.
+  kDeadline,    // The request's own deadline passed.
+  kShutdown,    // The server drained and its grace period ran out.
+  kError,       // The sequence's own step failed; the status says why.
+};
+
+// A sequence that the executor meets for the first time. It keeps per-sequence state (random
+// counter, penalties, detokenizer, stop matcher) from here to the plan that lists it in `ends`,
+// through any preemption in between.
+struct SequenceStart {
+  SequenceId sequence = 0;
+  int32_t choice_index = 0;  // Which of the request's choices this is; keys its random numbers.
+  std::shared_ptr<const GenerationSpec> spec;
+  std::shared_ptr<const std::vector<TokenId>> prompt;
+};
+
+// Copy one KV block onto another, before any row of the step runs (copy-on-write).
+struct BlockCopy {
+  BlockId source = 0;
+  BlockId target = 0;
+  bool operator==(const BlockCopy&) const = default;
+};
+
+// One sequence's share of a step: `token_count` consecutive tokens, a prefill chunk or one decode
+// token, at positions first_position, first_position + 1, ... Their keys and values go to the
+// blocks of the row's block table, which covers positions [0, first_position + token_count).
+struct PlanRow {
+  SequenceId sequence = 0;
+  int32_t first_position = 0;
+  int32_t token_begin = 0;  // Into StepPlan::tokens.
+  int32_t token_count = 0;
+  int32_t block_begin = 0;  // Into StepPlan::blocks.
+  int32_t block_count = 0;
+  bool samples = false;  // The last token's logits go through the sampling stage.
+  bool operator==(const PlanRow&) const = default;
+};
+
+struct StepPlan {
+  int64_t step = 0;                   // Counts from 1.
+  std::vector<SequenceId> ends;       // Drop the state of these; done before `starts`.
+  std::vector<SequenceStart> starts;  // Every row's sequence was started in this plan or before.
+  std::vector<BlockCopy> copies;
+  std::vector<PlanRow> rows;      // At most one row per sequence.
+  std::vector<TokenId> tokens;    // The rows' tokens, one after another.
+  std::vector<BlockId> blocks;    // The rows' block tables, one after another.
+
+  std::span<const TokenId> RowTokens(const PlanRow& row) const {
+    return std::span(tokens).subspan(row.token_begin, row.token_count);
+  }
+  std::span<const BlockId> RowBlocks(const PlanRow& row) const {
+    return std::span(blocks).subspan(row.block_begin, row.block_count);
+  }
+};
+
+struct TokenLogprob {
+  TokenId token = 0;
+  float logprob = 0;  // Natural logarithm.
+};
+
+// A token with its log-probability and the most likely alternatives at its position, in falling
+// order (ties to the lower token id).
+struct TokenScore {
+  TokenId token = 0;
+  float logprob = 0;
+  int32_t rank = 0;  // 1 for the most likely token.
+  std::vector<TokenLogprob> top;
+};
+
+struct Finish {
+  FinishReason reason = FinishReason::kLength;
+  std::string stop_string;            // With kStopString: the one that matched.
+  std::optional<TokenId> stop_token;  // With kStopToken: the one that was drawn.
+};
+
+// What one row produced. A prefill chunk that is not the prompt's last produces no token.
+struct Outcome {
+  SequenceId sequence = 0;
+  absl::Status status;          // Not OK: this sequence failed in this step, and no other.
+  std::vector<TokenId> tokens;  // Newly generated, in order.
+  std::vector<TokenScore> scores;         // One per token of `tokens` where asked, else empty.
+  std::vector<TokenScore> prompt_scores;  // Of this chunk's prompt tokens where asked; the prompt's
+                                          // first token has no score and is left out.
+  std::string text;              // Valid UTF-8 that can no longer become part of a stop string.
+  std::vector<float> embedding;  // [hidden], on the prompt's last chunk where asked, else empty.
+  std::optional<Finish> finish;  // Set when this was the sequence's last token.
+};
+
+// Where the step's time went, in seconds; for metrics only.
+struct StepTimings {
+  double forward_seconds = 0;
+  double sample_seconds = 0;
+  double text_seconds = 0;
+};
+
+struct StepResult {
+  std::vector<Outcome> outcomes;  // One per row of the plan, in the plan's order.
+  StepTimings timings;
+};
+
+// Computes steps. Called by the engine thread only.
+class Executor {
+ public:
+  virtual ~Executor() = default;
+
+  // Runs `plan` and fills `result` (cleared first). A non-OK status means that the whole step
+  // failed: no row's result is valid, and the engine fails those rows' requests. The executor must
+  // then still be fit for further steps.
+  virtual absl::Status Execute(const StepPlan& plan, StepResult& result) = 0;
+};
+
+}  // namespace hocket
+
+#endif  // HOCKET_SCHEDULER_STEP_H_
