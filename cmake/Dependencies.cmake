@@ -1,0 +1,42 @@
+# Finds what Hocket is built on. Targets that the folders link:
+#   DNNL::dnnl  OpenMP::OpenMP_CXX  Threads::Threads  hwy::hwy
+#   gRPC::grpc++  gRPC::grpc++_reflection  gRPC::grpcpp_channelz  protobuf::libprotobuf  absl::*
+#   CLI11::CLI11  spdlog::spdlog  prometheus-cpp::core  nlohmann_json::nlohmann_json  httplib::httplib
+#   GTest::gtest GTest::gmock GTest::gtest_main GTest::gmock_main  benchmark::benchmark
+# and the variables HOCKET_PROTOC, HOCKET_GRPC_CPP_PLUGIN, HOCKET_GRPC_PYTHON_PLUGIN.
+
+set(CMAKE_FIND_PACKAGE_PREFER_CONFIG OFF)
+set(THREADS_PREFER_PTHREAD_FLAG ON)
+find_package(Threads REQUIRED)
+find_package(PkgConfig REQUIRED)
+find_package(OpenMP REQUIRED COMPONENTS CXX)
+
+include(OneDnn)
+
+find_package(Protobuf REQUIRED)
+find_package(absl CONFIG REQUIRED)
+find_package(gRPC CONFIG REQUIRED)
+find_program(HOCKET_PROTOC protoc REQUIRED)
+find_program(HOCKET_GRPC_CPP_PLUGIN grpc_cpp_plugin REQUIRED)
+find_program(HOCKET_GRPC_PYTHON_PLUGIN grpc_python_plugin REQUIRED)
+
+find_package(hwy CONFIG REQUIRED)
+find_package(CLI11 CONFIG REQUIRED)
+find_package(spdlog CONFIG REQUIRED)
+find_package(nlohmann_json CONFIG REQUIRED)
+
+# prometheus-cpp's own config also asks for its pull and push parts' dependencies; only core is used.
+if(NOT TARGET prometheus-cpp::core)
+  pkg_check_modules(prometheus_core REQUIRED IMPORTED_TARGET GLOBAL prometheus-cpp-core)
+  add_library(prometheus-cpp::core ALIAS PkgConfig::prometheus_core)
+endif()
+
+if(NOT TARGET httplib::httplib)
+  pkg_check_modules(httplib REQUIRED IMPORTED_TARGET GLOBAL cpp-httplib)
+  add_library(httplib::httplib ALIAS PkgConfig::httplib)
+endif()
+
+if(HOCKET_TESTS)
+  find_package(GTest REQUIRED)
+  find_package(benchmark CONFIG REQUIRED)
+endif()

@@ -1,0 +1,55 @@
+# oneDNN 3.2 or later as DNNL::dnnl, looked for in this order:
+#   1. HOCKET_ONEDNN_ROOT, when given
+#   2. a package of the system (Debian 13: libdnnl-dev)
+#   3. the dependency cache that "./dev setup" fills
+# 2.x is refused: it is slower and has another API.
+
+function(hocket_import_onednn root)
+  file(GLOB libraries ${root}/lib/libdnnl.so.3.* ${root}/lib/*/libdnnl.so.3.* ${root}/lib64/libdnnl.so.3.*
+       ${root}/lib/libdnnl.so ${root}/lib64/libdnnl.so)
+  set(version_header ${root}/include/oneapi/dnnl/dnnl_version.h)
+  if(NOT libraries OR NOT EXISTS ${version_header})
+    return()
+  endif()
+  list(GET libraries 0 library)
+  file(STRINGS ${version_header} lines REGEX "#define DNNL_VERSION_(MAJOR|MINOR) ")
+  string(REGEX MATCH "MAJOR +([0-9]+)" unused "${lines}")
+  set(major ${CMAKE_MATCH_1})
+  string(REGEX MATCH "MINOR +([0-9]+)" unused "${lines}")
+  set(version ${major}.${CMAKE_MATCH_1})
+  if(version VERSION_LESS 3.2)
+    message(WARNING "oneDNN ${version} in ${root} is older than 3.2 and is not used")
+    return()
+  endif()
+  add_library(DNNL::dnnl SHARED IMPORTED GLOBAL)
+  set_target_properties(DNNL::dnnl PROPERTIES
+    IMPORTED_LOCATION ${library}
+    INTERFACE_INCLUDE_DIRECTORIES ${root}/include
+    INTERFACE_LINK_LIBRARIES "Threads::Threads;${CMAKE_DL_LIBS}")
+  set(HOCKET_ONEDNN_FOUND "${version} in ${root}" PARENT_SCOPE)
+endfunction()
+
+set(HOCKET_ONEDNN_FOUND "")
+if(HOCKET_ONEDNN_ROOT)
+  hocket_import_onednn(${HOCKET_ONEDNN_ROOT})
+  if(NOT HOCKET_ONEDNN_FOUND)
+    message(FATAL_ERROR "HOCKET_ONEDNN_ROOT=${HOCKET_ONEDNN_ROOT} holds no oneDNN 3.2 or later (include/ and lib/libdnnl.so)")
+  endif()
+else()
+  find_package(dnnl 3.2 CONFIG QUIET)
+  if(dnnl_FOUND)
+    set(HOCKET_ONEDNN_FOUND "${dnnl_VERSION} in ${dnnl_DIR}")
+  else()
+    file(GLOB roots ${HOCKET_CACHE_DIR}/onednn-*)
+    list(SORT roots COMPARE NATURAL ORDER DESCENDING)
+    foreach(root IN LISTS roots)
+      if(NOT HOCKET_ONEDNN_FOUND)
+        hocket_import_onednn(${root})
+      endif()
+    endforeach()
+  endif()
+endif()
+if(NOT HOCKET_ONEDNN_FOUND)
+  message(FATAL_ERROR "oneDNN 3.2 or later was not found. Run ./dev setup, or give -DHOCKET_ONEDNN_ROOT=<folder with include/ and lib/>.")
+endif()
+message(STATUS "oneDNN ${HOCKET_ONEDNN_FOUND}")
