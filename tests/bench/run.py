@@ -1,0 +1,144 @@
+#!/usr/bin/env python3
+"""The benchmark suite behind `./dev bench`: figures and ratios from one run, printed as tables.
+
+    ./dev bench                       every case on the SmolLM2-135M shape
+    ./dev bench batching --shape llama-3.2-1b --precision bf16
+    ./dev bench kv-cache
+
+Measure on a quiet machine. Random-weight models are made once, in the cache folder.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import pathlib
+import platform
+import subprocess
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "e2e"))
+sys.path.insert(0, str(HERE))
+
+import server_process  # noqa: E402
+
+import load  # noqa: E402
+
+CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache")) / "hocket"
+
+
+def model_folder(shape):
+    """The random-weight model of this shape, made if it is not there."""
+    folder = CACHE / "bench-models" / shape
+    if not (folder / "complete").exists():
+        print(f"making a random-weight model of the shape {shape} …", flush=True)
+        subprocess.run([sys.executable, HERE / "make_model.py", "--shape", shape, folder],
+                       check=True)
+        (folder / "complete").touch()
+    return folder
+
+
+def cpu_name():
+    for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.machine()
+
+
+def kv_cache(arguments):
+    """Generating with the KV cache against recomputing the whole sequence at each token."""
+    command = [server_process.BINARY, "bench", "kv-cache", "--model", server_process.TALES,
+               "--new-tokens", "512", "--precision", arguments.precision, "--format", "json"]
+    result = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    print(f"\n## KV cache: 512 tokens on the default model\n\n{json.dumps(result)}")
+    return result
+
+
+def batching(arguments):
+    """Aggregate tokens per second by number of requests, all submitted at once."""
+    folder, results = model_folder(arguments.shape), {}
+    print(f"\n## Continuous batching: {arguments.shape}, {arguments.precision}, prompt 128, "
+          "128 new tokens, greedy\n")
+    print("| requests | tokens/s | against 1 | first token p50, ms | between tokens p50, ms "
+          "| p95 | longest gap, ms | peak memory, MiB |\n|---|---|---|---|---|---|---|---|")
+    for concurrency in arguments.requests:
+        with server_process.ServerProcess("--precision", arguments.precision,
+                                          model=folder) as server:
+            shape = load.Load(target=server.target, concurrency=concurrency,
+                              server_pid=server.pid)
+            load.measure(load.Load(target=server.target, concurrency=concurrency, new_tokens=8))
+            result = load.measure(shape)
+        results[concurrency] = result
+        base = results[min(results)]["tokens_per_second"]
+        print(f"| {concurrency} | {result['tokens_per_second']:.1f} "
+              f"| {result['tokens_per_second'] / base:.2f}× "
+              f"| {1e3 * result['time_to_first_token']['p50']:.0f} "
+              f"| {1e3 * result['inter_token']['p50']:.1f} "
+              f"| {1e3 * result['inter_token']['p95']:.1f} "
+              f"| {1e3 * result['longest_gap']:.0f} "
+              f"| {result['server_peak_memory_mib']:.0f} |", flush=True)
+    return results
+
+
+def prefill(arguments):
+    """Prompt tokens per second of one long prompt."""
+    folder = model_folder(arguments.shape)
+    with server_process.ServerProcess("--precision", arguments.precision, model=folder) as server:
+        load.measure(load.Load(target=server.target, concurrency=1, prompt_tokens=2048,
+                               new_tokens=1))
+        result = load.measure(load.Load(target=server.target, concurrency=1, prompt_tokens=2048,
+                                        new_tokens=1, seed=2))
+    seconds = result["time_to_first_token"]["p50"]
+    print(f"\n## Prefill of 2,048 tokens: {arguments.shape}, {arguments.precision}\n\n"
+          f"{2048 / seconds:.0f} tokens/s, first token after {seconds:.2f} s")
+    return result
+
+
+def arrival(arguments):
+    """What 8 decoding streams feel when a prompt of 2,048 tokens arrives."""
+    import threading
+    import time
+    folder, lines = model_folder(arguments.shape), {}
+    with server_process.ServerProcess("--precision", arguments.precision, model=folder) as server:
+        def streams():
+            lines["streams"] = load.measure(load.Load(target=server.target, concurrency=8,
+                                                      prompt_tokens=64, new_tokens=256))
+        thread = threading.Thread(target=streams)
+        thread.start()
+        time.sleep(4)
+        lines["newcomer"] = load.measure(load.Load(target=server.target, concurrency=1,
+                                                   prompt_tokens=2048, new_tokens=1, seed=3))
+        thread.join()
+    print(f"\n## A 2,048-token prompt arrives while 8 streams decode: {arguments.shape}, "
+          f"{arguments.precision}\n\nlongest gap of a stream "
+          f"{1e3 * lines['streams']['longest_gap']:.0f} ms; the newcomer's first token after "
+          f"{1e3 * lines['newcomer']['time_to_first_token']['max']:.0f} ms")
+    return lines
+
+
+CASES = {"kv-cache": kv_cache, "batching": batching, "prefill": prefill, "arrival": arrival}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("case", nargs="*", choices=[[], *CASES], help="default: all")
+    parser.add_argument("--shape", default="smollm2-135m",
+                        choices=["smollm2-135m", "qwen2.5-0.5b", "llama-3.2-1b"])
+    parser.add_argument("--precision", default="auto")
+    parser.add_argument("--requests", type=lambda text: [int(n) for n in text.split(",")],
+                        default=[1, 4, 8, 16, 32], metavar="1,4,…")
+    parser.add_argument("--json", type=pathlib.Path, metavar="FILE")
+    arguments = parser.parse_args()
+    load_average = os.getloadavg()[0]
+    print(f"{datetime.date.today()}, {cpu_name()}, {os.cpu_count()} cores, "
+          f"load average at the start {load_average:.2f}")
+    if load_average > 0.5:
+        print("warning: the machine is not quiet; the figures will not mean much")
+    results = {name: CASES[name](arguments) for name in arguments.case or CASES}
+    if arguments.json:
+        arguments.json.write_text(json.dumps(results, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
