@@ -4,10 +4,12 @@
 #ifndef HOCKET_SCHEDULER_ENGINE_H_
 #define HOCKET_SCHEDULER_ENGINE_H_
 
+#include <functional>
 #include <memory>
 #include <string>
 
 #include "absl/status/status.h"
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "scheduler/request.h"
 #include "scheduler/scheduler.h"
@@ -34,8 +36,10 @@ class EngineObserver {
 
 class Engine {
  public:
-  // `executor` and `observer` (may be null) must outlive the engine. The thread starts at once.
-  Engine(const SchedulerSettings& settings, Executor* executor, EngineObserver* observer);
+  // `executor` and `observer` (may be null) must outlive the engine; `settings` must be valid. The
+  // thread starts at once. `clock` is read on any thread.
+  Engine(const SchedulerSettings& settings, Executor* executor, EngineObserver* observer,
+         std::function<absl::Time()> clock = absl::Now);
 
   // Stops the thread after the step in hand; requests still held end with kShutdown.
   ~Engine();

@@ -15,12 +15,12 @@
 namespace hocket {
 
 struct SchedulerSettings {
-  int32_t total_blocks = 0;          // KV blocks that the executor has; ids 0 .. total_blocks - 1.
-  int32_t block_tokens = 16;         // KV positions in a block.
+  int32_t total_blocks = 0;   // KV blocks that the executor has; ids 0 .. total_blocks - 1.
+  int32_t block_tokens = 16;  // KV positions in a block.
   int32_t max_running_sequences = 64;
-  int32_t max_step_tokens = 512;     // Tokens computed in a step: decode rows and prefill chunks.
+  int32_t max_step_tokens = 512;  // Tokens computed in a step: decode rows and prefill chunks.
   int32_t max_waiting_requests = 1024;
-  int32_t max_context_tokens = 0;    // Prompt and generated tokens of one sequence.
+  int32_t max_context_tokens = 0;  // Prompt and generated tokens of one sequence.
 
   absl::Status Validate() const;
 };
@@ -28,9 +28,18 @@ struct SchedulerSettings {
 struct SchedulerStats {
   int32_t running_sequences = 0;
   int32_t waiting_requests = 0;
+  int32_t preempted_requests = 0;  // Of those waiting, the ones that ran before.
   int32_t used_blocks = 0;
   int32_t total_blocks = 0;
   int64_t preemptions = 0;  // Since the start.
+};
+
+// The last plan's rows by kind, for metrics: a decode row computes only the token drawn last; all
+// others are prefill, a preempted sequence's recomputed tokens included.
+struct PlanShape {
+  int32_t decode_rows = 0;
+  int32_t prefill_rows = 0;
+  int32_t prefill_tokens = 0;
 };
 
 class Scheduler {
@@ -44,14 +53,17 @@ class Scheduler {
   // RESOURCE_EXHAUSTED (more blocks than exist) with the numbers otherwise. Const and thread-safe.
   absl::Status CheckFits(int64_t prompt_tokens, int64_t max_new_tokens) const;
 
-  // Puts a request at the end of the waiting line. RESOURCE_EXHAUSTED when the line is full,
-  // ALREADY_EXISTS when a request of the same id is held, or CheckFits' error; the sink then hears
-  // nothing.
+  // Puts a request at the end of the waiting line. RESOURCE_EXHAUSTED when max_waiting_requests
+  // that never ran are in it, ALREADY_EXISTS when a request of the same id is held, or CheckFits'
+  // error; the sink then hears nothing.
   absl::Status Add(Request request, absl::Time now);
 
   // Marks a request ended; its sink hears OnFinished and its blocks are back before the next plan.
   // False when no such request is held.
   bool Cancel(std::string_view request_id, FinishReason reason, absl::Time now);
+
+  // Marks every request ended, and returns how many those were.
+  int EndAll(FinishReason reason, absl::Time now);
 
   // Ends what has passed its deadline, then plans the next step. The plan has no rows when nothing
   // can run (it may then still list `ends`). Each plan must be committed before the next.
@@ -63,6 +75,8 @@ class Scheduler {
 
   bool HasWork() const;  // Some request waits or runs, or sequence ends are still to be planned.
   SchedulerStats Stats() const;
+  PlanShape LastPlanShape() const;
+  absl::Time NextDeadline() const;  // The earliest of all requests'; InfiniteFuture when none.
 
   // Aborts with a message if an invariant is broken (blocks lost or doubly owned, counts off). For
   // tests and the simulator; linear in all state.

@@ -1,0 +1,68 @@
+// Hands out KV blocks and counts who holds them. A BlockLease is one hold on one block, given back
+// by its destructor; a block is free again when its last lease is gone. Every operation is O(1).
+// Owned by the scheduler and used on the engine thread only; the pool must outlive its leases.
+#ifndef HOCKET_SCHEDULER_BLOCK_POOL_H_
+#define HOCKET_SCHEDULER_BLOCK_POOL_H_
+
+#include <cstdint>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "scheduler/step.h"
+
+namespace hocket {
+
+class BlockPool;
+
+class BlockLease {
+ public:
+  BlockLease() = default;
+  BlockLease(BlockLease&& other) noexcept
+      : pool_(std::exchange(other.pool_, nullptr)), block_(other.block_) {}
+  BlockLease& operator=(BlockLease&& other) noexcept;
+  BlockLease(const BlockLease&) = delete;
+  BlockLease& operator=(const BlockLease&) = delete;
+  ~BlockLease() { Release(); }
+
+  BlockId block() const { return block_; }  // Of a lease that holds one.
+  bool holds() const { return pool_ != nullptr; }
+
+  BlockLease Share() const;  // One more hold on the same block.
+  void Release();            // Gives the block back now.
+
+ private:
+  friend class BlockPool;
+  BlockLease(BlockPool* pool, BlockId block) : pool_(pool), block_(block) {}
+
+  BlockPool* pool_ = nullptr;
+  BlockId block_ = 0;
+};
+
+class BlockPool {
+ public:
+  explicit BlockPool(int32_t total_blocks);  // Blocks 0 .. total_blocks - 1, all free.
+  ~BlockPool();                              // Aborts when a lease is still out.
+  BlockPool(const BlockPool&) = delete;
+  BlockPool& operator=(const BlockPool&) = delete;
+
+  std::optional<BlockLease> Lease();  // None when no block is free.
+
+  int32_t total_blocks() const { return static_cast<int32_t>(holders_.size()); }
+  int32_t free_blocks() const { return static_cast<int32_t>(free_.size()); }
+  int32_t used_blocks() const { return total_blocks() - free_blocks(); }
+  int32_t holders(BlockId block) const { return holders_[block]; }
+
+  // Aborts unless the free blocks are exactly those that nobody holds. Linear in the blocks.
+  void CheckInvariants() const;
+
+ private:
+  friend class BlockLease;
+
+  std::vector<int32_t> holders_;  // [total_blocks]
+  std::vector<BlockId> free_;     // A stack: the block given back last is warm in the cache.
+};
+
+}  // namespace hocket
+
+#endif  // HOCKET_SCHEDULER_BLOCK_POOL_H_

@@ -1,0 +1,314 @@
+#include "scheduler/engine.h"
+
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <mutex>
+#include <thread>
+#include <unordered_map>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "scheduler/invariant.h"
+
+namespace hocket {
+namespace {
+
+// A wait of any length that neither overflows nor trusts one sleep for long.
+std::chrono::nanoseconds BoundedWait(absl::Duration wait) {
+  return absl::ToChronoNanoseconds(std::clamp(wait, absl::ZeroDuration(), absl::Seconds(1)));
+}
+
+}  // namespace
+
+// What the engine thread and its callers share is under one mutex, held only for moments; the
+// scheduler itself belongs to the engine thread alone.
+class Engine::Loop {
+ public:
+  Loop(const SchedulerSettings& settings, Executor* executor, EngineObserver* observer,
+       std::function<absl::Time()> clock);
+  ~Loop();
+
+  absl::Status Submit(Request request);
+  bool Cancel(const std::string& request_id);
+  int Drain(absl::Time deadline);
+  SchedulerStats Stats() const;
+  absl::Time LastProgress() const;
+
+ private:
+  struct Submission {
+    Request request;
+    absl::Time submitted;
+  };
+  struct Cancellation {
+    std::string request_id;
+  };
+  using Command = std::variant<Submission, Cancellation>;
+
+  // Sits between a request and its sink, to note that the request is no longer held.
+  class HeldSink;
+
+  void Run();
+  bool TakeCommands();  // Waits for something to do; false when the thread is to stop.
+  void Obey(Command& command, absl::Time now);
+  void Step();
+  void Release(const std::string& request_id);
+  void NoteEnded();
+  void EndAll();
+
+  const SchedulerSettings settings_;
+  Executor* const executor_;
+  EngineObserver* const observer_;
+  const std::function<absl::Time()> clock_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable wake_;   // The engine thread waits on it.
+  std::condition_variable ended_;  // Drain waits on it.
+  // Guarded by mutex_:
+  std::vector<Command> inbox_;  // In order. Bounded: one submission and one cancel per held id.
+  int32_t inbox_submissions_ = 0;
+  std::unordered_map<std::string, bool> held_ids_;  // Whether its cancel is already in the inbox.
+  int32_t unfinished_ = 0;  // Submitted requests whose OnFinished has not returned.
+  bool draining_ = false;
+  bool end_all_ = false;
+  bool stop_ = false;
+  bool idle_ = true;
+  int32_t ended_by_shutdown_ = 0;
+  SchedulerStats stats_;
+  absl::Time last_progress_;
+
+  // The engine thread's own:
+  Scheduler scheduler_;
+  std::vector<Command> commands_;
+  StepResult result_;
+  bool end_all_now_ = false;
+  bool stalled_ = false;  // The last plan could do nothing, and nothing has changed since.
+
+  std::thread thread_;  // Last: it uses all of the above.
+};
+
+class Engine::Loop::HeldSink final : public Sink {
+ public:
+  HeldSink(Loop* loop, std::string request_id, std::shared_ptr<Sink> sink)
+      : loop_(loop), request_id_(std::move(request_id)), sink_(std::move(sink)) {}
+
+  void OnStarted(const StartedEvent& event) override { sink_->OnStarted(event); }
+  void OnOutcome(Outcome outcome) override { sink_->OnOutcome(std::move(outcome)); }
+  void OnFinished(const FinishedEvent& event) override {
+    // First, so that whoever hears the end can use the id again.
+    loop_->Release(request_id_);
+    sink_->OnFinished(event);
+    sink_.reset();
+    loop_->NoteEnded();
+  }
+
+ private:
+  Loop* const loop_;
+  const std::string request_id_;
+  std::shared_ptr<Sink> sink_;
+};
+
+Engine::Loop::Loop(const SchedulerSettings& settings, Executor* executor, EngineObserver* observer,
+                   std::function<absl::Time()> clock)
+    : settings_(settings),
+      executor_(executor),
+      observer_(observer),
+      clock_(std::move(clock)),
+      last_progress_(clock_()),
+      scheduler_(settings) {
+  stats_ = scheduler_.Stats();
+  thread_ = std::thread([this] { Run(); });
+}
+
+Engine::Loop::~Loop() {
+  {
+    std::lock_guard lock(mutex_);
+    draining_ = true;
+    stop_ = true;
+  }
+  wake_.notify_one();
+  thread_.join();
+}
+
+absl::Status Engine::Loop::Submit(Request request) {
+  // Touches only what never changes, so it needs no lock.
+  const int64_t prompt_tokens = static_cast<int64_t>(request.prompt->size());
+  if (absl::Status fits = scheduler_.CheckFits(prompt_tokens, request.max_new_tokens); !fits.ok()) {
+    return fits;
+  }
+  const absl::Time now = clock_();
+  {
+    std::lock_guard lock(mutex_);
+    if (draining_) return absl::UnavailableError("the server is draining and takes no requests");
+    if (held_ids_.contains(request.id)) {
+      return absl::AlreadyExistsError(
+          absl::StrCat("a request with id \"", request.id, "\" is held"));
+    }
+    const int32_t line = stats_.waiting_requests - stats_.preempted_requests + inbox_submissions_;
+    if (line >= settings_.max_waiting_requests) {
+      return absl::ResourceExhaustedError(absl::StrCat(
+          line, " requests are waiting, and the limit is ", settings_.max_waiting_requests));
+    }
+    request.sink = std::make_shared<HeldSink>(this, request.id, std::move(request.sink));
+    held_ids_.emplace(request.id, false);
+    if (idle_) last_progress_ = now;
+    inbox_.push_back(Submission{.request = std::move(request), .submitted = now});
+    ++inbox_submissions_;
+    ++unfinished_;
+  }
+  wake_.notify_one();
+  return absl::OkStatus();
+}
+
+bool Engine::Loop::Cancel(const std::string& request_id) {
+  {
+    std::lock_guard lock(mutex_);
+    const auto found = held_ids_.find(request_id);
+    if (found == held_ids_.end()) return false;
+    if (found->second) return true;
+    found->second = true;
+    inbox_.push_back(Cancellation{.request_id = request_id});
+  }
+  wake_.notify_one();
+  return true;
+}
+
+int Engine::Loop::Drain(absl::Time deadline) {
+  std::unique_lock lock(mutex_);
+  draining_ = true;
+  while (unfinished_ > 0) {
+    const absl::Duration left = deadline - clock_();
+    if (left <= absl::ZeroDuration()) break;
+    ended_.wait_for(lock, BoundedWait(left));
+  }
+  const int32_t ended_before = ended_by_shutdown_;
+  if (unfinished_ > 0) {
+    end_all_ = true;
+    wake_.notify_one();
+    ended_.wait(lock, [this] { return unfinished_ == 0; });
+  }
+  return ended_by_shutdown_ - ended_before;
+}
+
+SchedulerStats Engine::Loop::Stats() const {
+  std::lock_guard lock(mutex_);
+  SchedulerStats stats = stats_;
+  stats.waiting_requests += inbox_submissions_;
+  return stats;
+}
+
+absl::Time Engine::Loop::LastProgress() const {
+  std::lock_guard lock(mutex_);
+  return idle_ && inbox_.empty() ? clock_() : last_progress_;
+}
+
+void Engine::Loop::Run() {
+  while (TakeCommands()) {
+    const absl::Time now = clock_();
+    for (Command& command : commands_) Obey(command, now);
+    commands_.clear();
+    if (end_all_now_) EndAll();
+    Step();
+  }
+  const absl::Time now = clock_();
+  for (Command& command : commands_) Obey(command, now);
+  commands_.clear();
+  EndAll();
+  if (scheduler_.HasWork()) Step();  // Lets the executor drop its sequences' state.
+}
+
+bool Engine::Loop::TakeCommands() {
+  std::unique_lock lock(mutex_);
+  const auto called = [this] { return stop_ || end_all_ || !inbox_.empty(); };
+  if (!scheduler_.HasWork()) {
+    idle_ = true;
+    last_progress_ = clock_();
+    wake_.wait(lock, called);
+    last_progress_ = clock_();
+    idle_ = false;
+  } else if (stalled_) {
+    wake_.wait_for(lock, BoundedWait(scheduler_.NextDeadline() - clock_()), called);
+  }
+  commands_.swap(inbox_);
+  // Until the scheduler has planned them, they count as waiting.
+  stats_.waiting_requests += std::exchange(inbox_submissions_, 0);
+  end_all_now_ = std::exchange(end_all_, false);
+  return !stop_;
+}
+
+void Engine::Loop::Obey(Command& command, absl::Time now) {
+  if (auto* cancellation = std::get_if<Cancellation>(&command)) {
+    scheduler_.Cancel(cancellation->request_id, FinishReason::kCancelled, now);
+    return;
+  }
+  auto& [request, submitted] = std::get<Submission>(command);
+  const absl::Status added = scheduler_.Add(std::move(request), submitted);
+  Invariant(added.ok(), "the scheduler takes what Submit has admitted");
+}
+
+void Engine::Loop::Step() {
+  const absl::Time begin = clock_();
+  const StepPlan& plan = scheduler_.Plan(begin);
+  stalled_ = plan.rows.empty() && plan.ends.empty();
+  const absl::Time execute_begin = clock_();
+  absl::Status status;
+  result_.outcomes.clear();
+  result_.timings = {};
+  if (!stalled_) status = executor_->Execute(plan, result_);
+  const absl::Time execute_end = clock_();
+  scheduler_.Commit(status, result_, execute_end);
+  const absl::Time end = clock_();
+  const SchedulerStats stats = scheduler_.Stats();
+  {
+    std::lock_guard lock(mutex_);
+    stats_ = stats;
+    last_progress_ = end;
+  }
+  if (observer_ == nullptr || stalled_) return;
+  const PlanShape shape = scheduler_.LastPlanShape();
+  observer_->OnStep({.decode_rows = shape.decode_rows,
+                     .prefill_rows = shape.prefill_rows,
+                     .prefill_tokens = shape.prefill_tokens,
+                     .duration = end - begin,
+                     .execute = execute_end - execute_begin,
+                     .timings = result_.timings,
+                     .stats = stats});
+}
+
+void Engine::Loop::Release(const std::string& request_id) {
+  std::lock_guard lock(mutex_);
+  held_ids_.erase(request_id);
+}
+
+void Engine::Loop::NoteEnded() {
+  // Notified under the lock: the waiter may destroy the engine as soon as it can see the count.
+  std::lock_guard lock(mutex_);
+  --unfinished_;
+  ended_.notify_all();
+}
+
+void Engine::Loop::EndAll() {
+  // Counted before the sinks hear of it, since Drain returns when the last has.
+  const SchedulerStats stats = scheduler_.Stats();
+  {
+    std::lock_guard lock(mutex_);
+    ended_by_shutdown_ += stats.running_sequences + stats.waiting_requests;
+  }
+  scheduler_.EndAll(FinishReason::kShutdown, clock_());
+}
+
+Engine::Engine(const SchedulerSettings& settings, Executor* executor, EngineObserver* observer,
+               std::function<absl::Time()> clock)
+    : loop_(std::make_unique<Loop>(settings, executor, observer, std::move(clock))) {}
+Engine::~Engine() = default;
+
+absl::Status Engine::Submit(Request request) { return loop_->Submit(std::move(request)); }
+bool Engine::Cancel(const std::string& request_id) { return loop_->Cancel(request_id); }
+int Engine::Drain(absl::Time deadline) { return loop_->Drain(deadline); }
+SchedulerStats Engine::Stats() const { return loop_->Stats(); }
+absl::Time Engine::LastProgress() const { return loop_->LastProgress(); }
+
+}  // namespace hocket

@@ -1,0 +1,58 @@
+// A request that the scheduler holds: what was asked, its sequence, where it stands, and when its
+// phases began and ended. Tells the request's sink. Owned by the scheduler; engine thread only.
+#ifndef HOCKET_SCHEDULER_REQUEST_STATE_H_
+#define HOCKET_SCHEDULER_REQUEST_STATE_H_
+
+#include <cstdint>
+#include <list>
+#include <optional>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "scheduler/request.h"
+#include "scheduler/sequence.h"
+
+namespace hocket {
+
+class RequestState {
+ public:
+  RequestState(Request request, SequenceId id, int32_t block_tokens, absl::Time submitted)
+      : sequence(id, request.prompt, block_tokens),
+        request_(std::move(request)),
+        submitted_(submitted) {}
+
+  const Request& request() const { return request_; }
+  bool draws() const { return request_.max_new_tokens > 0; }
+  bool started() const { return first_planned_.has_value(); }  // The executor knows the sequence.
+
+  // The first row was planned: adds the sequence to the plan's starts and tells the sink.
+  void Start(absl::Time now, StepPlan& plan);
+
+  // The last prompt token's row came back.
+  void EndPrefill(absl::Time now);
+
+  // Forwards an outcome that has something for the client.
+  void Deliver(Outcome outcome);
+
+  // Tells the sink that all is over, and lets go of it.
+  void NotifyFinished(Finish finish, const absl::Status& status, absl::Time now);
+
+  Sequence sequence;
+
+  // The scheduler's bookkeeping.
+  std::list<RequestState*>::iterator waiting_place;  // Valid while `waits`.
+  bool waits = false;                                // In the waiting line; else it runs.
+  int32_t planned_row = -1;  // In the plan that is not committed yet; -1 when it has none.
+
+ private:
+  RequestTimings TimingsAt(absl::Time now) const;
+
+  Request request_;
+  absl::Time submitted_;
+  std::optional<absl::Time> first_planned_;
+  std::optional<absl::Time> prefilled_;
+};
+
+}  // namespace hocket
+
+#endif  // HOCKET_SCHEDULER_REQUEST_STATE_H_

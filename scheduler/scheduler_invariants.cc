@@ -1,0 +1,62 @@
+// What must hold of the scheduler's state between any two calls.
+#include <vector>
+
+#include "scheduler/invariant.h"
+#include "scheduler/scheduler_core.h"
+
+namespace hocket {
+
+void Scheduler::Core::CheckInvariants() const {
+  pool_.CheckInvariants();
+  CheckTables();
+  CheckOrder();
+  size_t finite_deadlines = 0;
+  for (const auto& [id, state] : requests_) {
+    Invariant(id == state->request().id, "a request is found by its own id");
+    if (state->request().deadline != absl::InfiniteFuture()) ++finite_deadlines;
+    const int32_t row = state->planned_row;
+    Invariant(row < 0 || (outstanding_ && planned_[row] == state.get()),
+              "a planned row belongs to its request, until the commit");
+  }
+  Invariant(deadlines_.size() == finite_deadlines, "every finite deadline is watched");
+}
+
+void Scheduler::Core::CheckTables() const {
+  std::vector<int32_t> holders(pool_.total_blocks(), 0);
+  for (const auto& [id, state] : requests_) {
+    const Sequence& sequence = state->sequence;
+    const int64_t covered =
+        static_cast<int64_t>(sequence.block_table().size()) * settings_.block_tokens;
+    Invariant(covered >= sequence.computed_tokens(), "computed tokens have blocks");
+    Invariant(sequence.pending_tokens() > 0, "a request that is held has tokens to compute");
+    Invariant(sequence.total_tokens() <= settings_.max_context_tokens,
+              "a sequence stays within the context");
+    if (state->waits) Invariant(covered == 0, "a waiting request holds no blocks");
+    for (const BlockLease& lease : sequence.block_table()) ++holders[lease.block()];
+  }
+  for (BlockId block = 0; block < pool_.total_blocks(); ++block) {
+    Invariant(holders[block] == pool_.holders(block), "a block's holders are in block tables");
+    Invariant(holders[block] <= 1, "no two sequences share a block");
+  }
+}
+
+void Scheduler::Core::CheckOrder() const {
+  Invariant(running_.size() + waiting_.size() == requests_.size(), "a request runs or waits");
+  Invariant(static_cast<int32_t>(running_.size()) <= running_limit_, "the running limit is kept");
+  SequenceId previous = 0;
+  for (const RequestState* state : running_) {
+    Invariant(!state->waits && state->started(), "a running request has started");
+    Invariant(previous < state->sequence.id(), "running requests are in arrival order");
+    previous = state->sequence.id();
+  }
+  int32_t preempted = 0;
+  for (const RequestState* state : waiting_) {
+    Invariant(state->waits, "a waiting request knows that it waits");
+    Invariant(previous < state->sequence.id(), "waiting requests are younger, in arrival order");
+    previous = state->sequence.id();
+    if (state->started()) ++preempted;
+  }
+  Invariant(preempted == preempted_requests_, "preempted requests are counted");
+}
+
+}  // namespace hocket

@@ -1,0 +1,48 @@
+#include "scheduler/step_text.h"
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+
+namespace hocket {
+
+std::string_view FinishReasonName(FinishReason reason) {
+  switch (reason) {
+    case FinishReason::kStopToken:
+      return "stop_token";
+    case FinishReason::kStopString:
+      return "stop_string";
+    case FinishReason::kLength:
+      return "length";
+    case FinishReason::kContext:
+      return "context";
+    case FinishReason::kCancelled:
+      return "cancelled";
+    case FinishReason::kDeadline:
+      return "deadline";
+    case FinishReason::kShutdown:
+      return "shutdown";
+    case FinishReason::kError:
+      return "error";
+  }
+  return "unknown";
+}
+
+std::string PlanText(const StepPlan& plan) {
+  std::string text = absl::StrCat("step ", plan.step);
+  for (const SequenceId sequence : plan.ends) absl::StrAppend(&text, " ends ", sequence);
+  for (const SequenceStart& start : plan.starts) {
+    absl::StrAppend(&text, " starts ", start.sequence);
+    if (start.choice_index != 0) absl::StrAppend(&text, "/", start.choice_index);
+  }
+  for (const BlockCopy& copy : plan.copies) {
+    absl::StrAppend(&text, " copies ", copy.source, ">", copy.target);
+  }
+  for (const PlanRow& row : plan.rows) {
+    absl::StrAppend(&text, " row ", row.sequence, "@", row.first_position, row.samples ? "*[" : "[",
+                    absl::StrJoin(plan.RowTokens(row), ","), "]{",
+                    absl::StrJoin(plan.RowBlocks(row), ","), "}");
+  }
+  return text;
+}
+
+}  // namespace hocket
