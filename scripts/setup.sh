@@ -20,11 +20,15 @@ onednn-devel-cpu-gomp==2023.2.0 --hash=sha256:9763c69e8c907e119056bd52ad918ca84a
 
 version_at_least() { [[ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" == "$2" ]]; }
 
-missing_packages() {
+# Leaves in MISSING those of the packages that are not installed.
+find_missing_packages() {
   local installed name
-  installed=" $(dpkg-query -W -f '${db:Status-Status} ${Package}\n' "$@" 2>/dev/null | awk '$1 == "installed" {printf "%s ", $2}')"
+  # dpkg-query ends with an error when one of them is unknown, and lists the others all the same.
+  installed=" $({ dpkg-query -W -f '${db:Status-Status} ${Package}\n' "$@" 2>/dev/null || true; } |
+    awk '$1 == "installed" {printf "%s ", $2}') "
+  MISSING=()
   for name in "$@"; do
-    [[ "$installed" == *" $name "* ]] || printf '%s\n' "$name"
+    [[ "$installed" == *" $name "* ]] || MISSING+=("$name")
   done
 }
 
@@ -52,9 +56,8 @@ install_packages() {
 }
 
 ensure_packages() {
-  local missing
-  mapfile -t missing < <(missing_packages "$@")
-  ((${#missing[@]} == 0)) || install_packages "${missing[@]}"
+  find_missing_packages "$@"
+  ((${#MISSING[@]} == 0)) || install_packages "${MISSING[@]}"
 }
 
 # Rust ----------------------------------------------------------------------------------------------------------------
