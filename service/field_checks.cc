@@ -1,0 +1,48 @@
+#include "service/field_checks.h"
+
+#include <cmath>
+#include <limits>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+
+namespace hocket {
+
+absl::Status FieldError(absl::string_view path, absl::string_view what) {
+  return absl::InvalidArgumentError(absl::StrCat(path, ": ", what));
+}
+
+absl::Status NotImplemented(absl::string_view path, absl::string_view what) {
+  return absl::UnimplementedError(absl::StrCat(path, ": not implemented yet",
+                                               what.empty() ? "" : absl::StrCat(" (", what, ")")));
+}
+
+absl::Status CheckInt(absl::string_view path, int64_t value, int64_t low, int64_t high) {
+  if (value >= low && value <= high) return absl::OkStatus();
+  return FieldError(path, absl::StrCat(value, " is out of range [", low, ", ", high, "]"));
+}
+
+absl::Status CheckFloat(absl::string_view path, double value, double low, double high,
+                        bool low_open) {
+  const bool above = low_open ? value > low : value >= low;
+  if (std::isfinite(value) && above && value <= high) return absl::OkStatus();
+  const bool unbounded = high == std::numeric_limits<double>::infinity();
+  return FieldError(path, absl::StrCat(value, " is out of range ", low_open ? "(" : "[", low, ", ",
+                                       high, unbounded ? ")" : "]"));
+}
+
+absl::Status CheckCount(absl::string_view path, int64_t count, int64_t limit) {
+  if (count <= limit) return absl::OkStatus();
+  return FieldError(path, absl::StrCat(count, " entries are more than the limit of ", limit));
+}
+
+absl::Status CheckTokens(absl::string_view path, absl::Span<const int32_t> tokens,
+                         int32_t vocabulary_size) {
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    if (tokens[i] >= 0 && tokens[i] < vocabulary_size) continue;
+    return CheckInt(absl::StrCat(path, "[", i, "]"), tokens[i], 0, vocabulary_size - 1);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace hocket

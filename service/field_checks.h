@@ -1,0 +1,35 @@
+// How a wrong field is reported, and the checks of single values. Every message has the form
+// `path: value is out of range [low, high]`, so that a client can find the field. Pure; any thread.
+#ifndef HOCKET_SERVICE_FIELD_CHECKS_H_
+#define HOCKET_SERVICE_FIELD_CHECKS_H_
+
+#include <cstdint>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+
+namespace hocket {
+
+// INVALID_ARGUMENT `path: what`.
+absl::Status FieldError(absl::string_view path, absl::string_view what);
+
+// UNIMPLEMENTED `path: not implemented yet`, with ` (what)` where given.
+absl::Status NotImplemented(absl::string_view path, absl::string_view what = "");
+
+absl::Status CheckInt(absl::string_view path, int64_t value, int64_t low, int64_t high);
+
+// `low_open`: low itself is not allowed. NaN and infinities never are.
+absl::Status CheckFloat(absl::string_view path, double value, double low, double high,
+                        bool low_open = false);
+
+// At most `limit` entries.
+absl::Status CheckCount(absl::string_view path, int64_t count, int64_t limit);
+
+// Each id in [0, vocabulary_size); names the entry, as `path[3]`.
+absl::Status CheckTokens(absl::string_view path, absl::Span<const int32_t> tokens,
+                         int32_t vocabulary_size);
+
+}  // namespace hocket
+
+#endif  // HOCKET_SERVICE_FIELD_CHECKS_H_

@@ -1,0 +1,64 @@
+#include "service/planned_fields.h"
+
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_split.h"
+#include "service/field_checks.h"
+
+namespace hocket {
+namespace {
+
+constexpr absl::string_view kPlannedFields[] = {
+    "sampling.min_p",
+    "sampling.typical_p",
+    "sampling.top_n_sigma",
+    "sampling.repetition_penalty",
+    "sampling.presence_penalty",
+    "sampling.frequency_penalty",
+    "sampling.penalty_window_tokens",
+    "sampling.dry",
+    "sampling.xtc",
+    "sampling.logit_bias",
+    "sampling.allowed_tokens",
+    "sampling.banned_tokens",
+    "sampling.bad_words",
+    "stopping.stop_at_sentence_end",
+    "stopping.time_limit",
+    "stopping.repetition_detection",
+    "choices.best_of",
+    "beam_search",
+    "constraint",
+    "context.kept_tokens",
+    "context.truncate_prompt_tokens",
+    "adapter",
+    "scheduling",
+    "resume",
+    "speculation",
+};
+
+bool IsPresent(const google::protobuf::Message& root, absl::string_view path) {
+  const google::protobuf::Message* message = &root;
+  const std::vector<std::string> parts = absl::StrSplit(path, '.');
+  for (size_t i = 0; i < parts.size(); ++i) {
+    const auto* field = message->GetDescriptor()->FindFieldByName(parts[i]);
+    const auto* reflection = message->GetReflection();
+    if (field->is_repeated()) return reflection->FieldSize(*message, field) > 0;
+    if (!reflection->HasField(*message, field)) return false;
+    if (i + 1 < parts.size()) message = &reflection->GetMessage(*message, field);
+  }
+  return true;
+}
+
+}  // namespace
+
+absl::Span<const absl::string_view> PlannedFields() { return kPlannedFields; }
+
+absl::Status RefusePlannedFields(const v1::GenerateRequest& request) {
+  for (absl::string_view path : kPlannedFields) {
+    if (IsPresent(request, path)) return NotImplemented(path);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace hocket

@@ -1,0 +1,171 @@
+#include "service/settings.h"
+
+#include <algorithm>
+#include <limits>
+#include <string>
+
+#include "absl/random/random.h"
+#include "absl/strings/str_cat.h"
+#include "service/field_checks.h"
+#include "service/planned_fields.h"
+
+namespace hocket {
+namespace {
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+constexpr int32_t kMaxInt = std::numeric_limits<int32_t>::max();
+constexpr int32_t kMaxTopLogprobs = 20;
+constexpr int32_t kMaxChoices = 64;
+constexpr int32_t kMaxStopStrings = 64;
+constexpr int32_t kMaxStopStringBytes = 1024;
+constexpr int32_t kMaxStopTokens = 1024;
+
+uint64_t DrawSeed() {
+  absl::BitGen random;
+  return absl::Uniform<uint64_t>(random);
+}
+
+absl::StatusOr<SamplingSettings> ReadSampling(const v1::SamplingSettings& in,
+                                              const SamplingSettings& defaults) {
+  SamplingSettings out = defaults;
+  if (in.has_temperature()) out.temperature = in.temperature();
+  if (in.has_top_k()) out.top_k = in.top_k();
+  if (in.has_top_p()) out.top_p = in.top_p();
+  out.seed = in.has_seed() ? in.seed() : DrawSeed();
+  absl::Status status = CheckFloat("sampling.temperature", out.temperature, 0, kInfinity);
+  status.Update(CheckInt("sampling.top_k", out.top_k, 0, kMaxInt));
+  status.Update(CheckFloat("sampling.top_p", out.top_p, 0, 1, /*low_open=*/true));
+  if (!status.ok()) return status;
+  return out;
+}
+
+absl::Status CheckStopStrings(const google::protobuf::RepeatedPtrField<std::string>& stops) {
+  absl::Status status = CheckCount("stopping.stop_strings", stops.size(), kMaxStopStrings);
+  if (!status.ok()) return status;
+  for (int i = 0; i < stops.size(); ++i) {
+    const std::string path = absl::StrCat("stopping.stop_strings[", i, "]");
+    if (stops[i].empty()) return FieldError(path, "is empty");
+    if (stops[i].size() > kMaxStopStringBytes) {
+      return FieldError(path, absl::StrCat(stops[i].size(), " bytes are more than the limit of ",
+                                           kMaxStopStringBytes));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<StoppingSettings> ReadStopping(const v1::StoppingSettings& in,
+                                              const ModelInfo& info) {
+  absl::Status status = CheckInt("stopping.max_new_tokens", in.max_new_tokens(), 0, kMaxInt);
+  status.Update(CheckInt("stopping.min_new_tokens", in.min_new_tokens(), 0, kMaxInt));
+  status.Update(CheckStopStrings(in.stop_strings()));
+  status.Update(CheckCount("stopping.stop_tokens", in.stop_tokens_size(), kMaxStopTokens));
+  status.Update(CheckTokens("stopping.stop_tokens", in.stop_tokens(), info.vocabulary_size));
+  if (!status.ok()) return status;
+  StoppingSettings out;
+  if (in.has_max_new_tokens()) out.max_new_tokens = in.max_new_tokens();
+  out.min_new_tokens = in.min_new_tokens();
+  out.stop_strings.assign(in.stop_strings().begin(), in.stop_strings().end());
+  out.stop_tokens.assign(in.stop_tokens().begin(), in.stop_tokens().end());
+  out.ignore_eos = in.ignore_eos();
+  out.include_stop_string = in.include_stop_string();
+  return out;
+}
+
+// `on` is a switch and `count` a number that implies it; they contradict each other when the switch
+// is explicitly off and the number is not 0.
+absl::Status CheckTop(absl::string_view on_path, bool has_on, bool on, absl::string_view count_path,
+                      int32_t count) {
+  absl::Status status = CheckInt(count_path, count, 0, kMaxTopLogprobs);
+  if (!status.ok()) return status;
+  if (has_on && !on && count > 0) {
+    return FieldError(count_path, absl::StrCat(count, " contradicts ", on_path, ": false"));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<OutputSettings> ReadOutput(const v1::OutputSettings& in) {
+  absl::Status status = CheckTop("output.logprobs", in.has_logprobs(), in.logprobs(),
+                                 "output.top_logprobs", in.top_logprobs());
+  status.Update(CheckTop("output.prompt_logprobs", in.has_prompt_logprobs(), in.prompt_logprobs(),
+                         "output.prompt_top_logprobs", in.prompt_top_logprobs()));
+  if (!status.ok()) return status;
+  if (!v1::LogprobsStage_IsValid(in.logprobs_stage())) {
+    return FieldError("output.logprobs_stage",
+                      absl::StrCat(in.logprobs_stage(), " is not a known LogprobsStage"));
+  }
+  if (in.logprobs_stage() == v1::LOGPROBS_STAGE_AFTER_FILTERING) {
+    return NotImplemented("output.logprobs_stage", "LOGPROBS_STAGE_AFTER_FILTERING");
+  }
+  OutputSettings out;
+  out.top_logprobs = in.top_logprobs();
+  out.logprobs = in.logprobs() || in.top_logprobs() > 0;
+  out.prompt_top_logprobs = in.prompt_top_logprobs();
+  out.prompt_logprobs = in.prompt_logprobs() || in.prompt_top_logprobs() > 0;
+  out.special_tokens_in_text = in.special_tokens_in_text();
+  return out;
+}
+
+absl::Status CheckChoicesAndContext(const v1::GenerateRequest& request) {
+  if (request.choices().has_n()) {
+    const int32_t n = request.choices().n();
+    absl::Status status = CheckInt("choices.n", n, 1, kMaxChoices);
+    if (!status.ok()) return status;
+    if (n > 1) return NotImplemented("choices.n", "more than 1");
+  }
+  const v1::ContextPolicy policy = request.context().policy();
+  if (!v1::ContextPolicy_IsValid(policy)) {
+    return FieldError("context.policy", absl::StrCat(policy, " is not a known ContextPolicy"));
+  }
+  if (policy == v1::CONTEXT_POLICY_STOP || policy == v1::CONTEXT_POLICY_ROLL) {
+    return NotImplemented("context.policy", v1::ContextPolicy_Name(policy));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<GenerationSpec> ReadSettings(const v1::GenerateRequest& request,
+                                            const ModelInfo& info) {
+  absl::Status status = RefusePlannedFields(request);
+  status.Update(CheckChoicesAndContext(request));
+  if (!status.ok()) return status;
+  absl::StatusOr<SamplingSettings> sampling =
+      ReadSampling(request.sampling(), info.default_sampling);
+  if (!sampling.ok()) return sampling.status();
+  absl::StatusOr<StoppingSettings> stopping = ReadStopping(request.stopping(), info);
+  if (!stopping.ok()) return stopping.status();
+  absl::StatusOr<OutputSettings> output = ReadOutput(request.output());
+  if (!output.ok()) return output.status();
+  return GenerationSpec{*std::move(sampling), *std::move(stopping), *std::move(output)};
+}
+
+v1::EffectiveSettings EffectiveSettingsOf(const GenerationSpec& spec) {
+  v1::EffectiveSettings out;
+  v1::SamplingSettings& sampling = *out.mutable_sampling();
+  sampling.set_temperature(spec.sampling.temperature);
+  sampling.set_top_k(spec.sampling.top_k);
+  sampling.set_top_p(spec.sampling.top_p);
+  sampling.set_seed(spec.sampling.seed);
+
+  v1::StoppingSettings& stopping = *out.mutable_stopping();
+  stopping.set_max_new_tokens(spec.stopping.max_new_tokens);
+  stopping.set_min_new_tokens(spec.stopping.min_new_tokens);
+  for (const std::string& stop : spec.stopping.stop_strings) stopping.add_stop_strings(stop);
+  for (TokenId token : spec.stopping.stop_tokens) stopping.add_stop_tokens(token);
+  stopping.set_ignore_eos(spec.stopping.ignore_eos);
+  stopping.set_include_stop_string(spec.stopping.include_stop_string);
+
+  out.mutable_choices()->set_n(1);
+  out.mutable_context()->set_policy(v1::CONTEXT_POLICY_REFUSE);
+
+  v1::OutputSettings& output = *out.mutable_output();
+  output.set_logprobs(spec.output.logprobs);
+  output.set_top_logprobs(spec.output.top_logprobs);
+  output.set_prompt_logprobs(spec.output.prompt_logprobs);
+  output.set_prompt_top_logprobs(spec.output.prompt_top_logprobs);
+  output.set_logprobs_stage(v1::LOGPROBS_STAGE_BEFORE_FILTERING);
+  output.set_special_tokens_in_text(spec.output.special_tokens_in_text);
+  return out;
+}
+
+}  // namespace hocket

@@ -1,0 +1,260 @@
+#include "service/validate.h"
+
+#include <algorithm>
+#include <span>
+#include <utility>
+
+#include "absl/random/random.h"
+#include "absl/strings/str_cat.h"
+#include "service/field_checks.h"
+#include "service/settings.h"
+
+namespace hocket {
+namespace {
+
+constexpr size_t kMaxRequestIdBytes = 128;
+
+absl::StatusOr<std::string> RequestId(const std::string& given) {
+  if (given.size() > kMaxRequestIdBytes) {
+    return FieldError("request_id", absl::StrCat(given.size(), " bytes are more than the limit of ",
+                                                 kMaxRequestIdBytes));
+  }
+  if (!given.empty()) return given;
+  absl::BitGen random;
+  return absl::StrCat("r-", absl::Hex(absl::Uniform<uint64_t>(random), absl::kZeroPad16));
+}
+
+// The tokenizer's and the template's complaints are about the client's input.
+absl::Status AboutField(absl::string_view path, const absl::Status& status) {
+  if (status.code() != absl::StatusCode::kInvalidArgument) return status;
+  return FieldError(path, status.message());
+}
+
+std::shared_ptr<const std::vector<TokenId>> Share(std::vector<TokenId> tokens) {
+  return std::make_shared<const std::vector<TokenId>>(std::move(tokens));
+}
+
+}  // namespace
+
+Validator::Validator(std::string model_name, ModelInfo info, const ModelText* text,
+                     int64_t max_prompt_bytes)
+    : model_name_(std::move(model_name)),
+      info_(std::move(info)),
+      text_(text),
+      max_prompt_bytes_(max_prompt_bytes) {}
+
+absl::Status Validator::CheckModel(absl::string_view name) const {
+  if (name.empty() || name == model_name_) return absl::OkStatus();
+  return absl::NotFoundError(
+      absl::StrCat("model: no model \"", name.substr(0, 128), "\"; this server has ", model_name_));
+}
+
+absl::StatusOr<std::string> Validator::ChatPrompt(const v1::Chat& chat) const {
+  if (chat.messages().empty()) return FieldError("chat.messages", "is empty");
+  std::vector<ChatMessage> messages;
+  int64_t bytes = 0;
+  for (int i = 0; i < chat.messages_size(); ++i) {
+    const v1::ChatMessage& message = chat.messages(i);
+    if (message.role().empty()) {
+      return FieldError(absl::StrCat("chat.messages[", i, "].role"), "is empty");
+    }
+    bytes += static_cast<int64_t>(message.role().size() + message.content().size());
+    messages.push_back({message.role(), message.content()});
+  }
+  if (bytes > max_prompt_bytes_) {
+    return FieldError("chat", absl::StrCat(bytes, " bytes are more than this server's limit of ",
+                                           max_prompt_bytes_));
+  }
+  const bool open = !chat.has_add_generation_prompt() || chat.add_generation_prompt();
+  absl::StatusOr<std::string> prompt = text_->RenderChat(messages, open);
+  if (!prompt.ok()) return AboutField("chat", prompt.status());
+  return prompt;
+}
+
+absl::StatusOr<std::vector<TokenId>> Validator::TextTokens(const std::string& text,
+                                                           bool add_special_tokens) const {
+  const int64_t bytes = static_cast<int64_t>(text.size());
+  if (bytes > max_prompt_bytes_) {
+    return FieldError("text", absl::StrCat(bytes, " bytes are more than this server's limit of ",
+                                           max_prompt_bytes_));
+  }
+  absl::StatusOr<Tokens> tokens = text_->Encode(text, add_special_tokens);
+  if (!tokens.ok()) return AboutField("text", tokens.status());
+  return tokens;
+}
+
+absl::StatusOr<std::vector<TokenId>> Validator::GivenTokens(const v1::TokenIds& tokens) const {
+  // The context is checked before the ids, so that no work grows with a message's size.
+  absl::Status status = CheckCount("tokens.ids", tokens.ids_size(), info_.max_context_tokens);
+  status.Update(CheckTokens("tokens.ids", tokens.ids(), info_.vocabulary_size));
+  if (!status.ok()) return status;
+  return Tokens(tokens.ids().begin(), tokens.ids().end());
+}
+
+absl::StatusOr<std::vector<TokenId>> Validator::GeneratePrompt(
+    const v1::GenerateRequest& request) const {
+  using Input = v1::GenerateRequest::InputCase;
+  if (request.has_add_special_tokens() && request.input_case() != Input::kText) {
+    return FieldError("add_special_tokens", "only text input takes it");
+  }
+  switch (request.input_case()) {
+    case Input::kText:
+      return TextTokens(request.text(),
+                        !request.has_add_special_tokens() || request.add_special_tokens());
+    case Input::kTokens:
+      return GivenTokens(request.tokens());
+    case Input::kChat: {
+      absl::StatusOr<std::string> prompt = ChatPrompt(request.chat());
+      if (!prompt.ok()) return prompt.status();
+      return text_->Encode(*prompt, /*add_special_tokens=*/false);
+    }
+    case Input::INPUT_NOT_SET:
+      break;
+  }
+  return FieldError("input", "exactly one of text, tokens and chat must be set");
+}
+
+absl::StatusOr<int32_t> Validator::MaxNewTokens(const v1::StoppingSettings& stopping,
+                                                int64_t prompt_tokens) const {
+  const int64_t left = info_.max_context_tokens - prompt_tokens;
+  const bool given = stopping.has_max_new_tokens();
+  const int64_t wanted = given ? stopping.max_new_tokens() : 1;
+  if (prompt_tokens == 0) return FieldError("input", "gives no tokens");
+  if (left < wanted) {
+    return FieldError(given && left > 0 ? "stopping.max_new_tokens" : "input",
+                      absl::StrCat(prompt_tokens, " prompt tokens and ", wanted,
+                                   " new ones are more than the context of ",
+                                   info_.max_context_tokens, " tokens"));
+  }
+  return static_cast<int32_t>(given ? wanted : std::min<int64_t>(kDefaultMaxNewTokens, left));
+}
+
+absl::StatusOr<ValidRequest> Validator::Generate(const v1::GenerateRequest& request) const {
+  absl::Status model = CheckModel(request.model());
+  if (!model.ok()) return model;
+  absl::StatusOr<std::string> id = RequestId(request.request_id());
+  if (!id.ok()) return id.status();
+  absl::StatusOr<GenerationSpec> spec = ReadSettings(request, info_);
+  if (!spec.ok()) return spec.status();
+  absl::StatusOr<Tokens> prompt = GeneratePrompt(request);
+  if (!prompt.ok()) return prompt.status();
+  absl::StatusOr<int32_t> max_new_tokens = MaxNewTokens(request.stopping(), prompt->size());
+  if (!max_new_tokens.ok()) return max_new_tokens.status();
+  spec->stopping.max_new_tokens = *max_new_tokens;
+  absl::Status status =
+      CheckInt("stopping.min_new_tokens", spec->stopping.min_new_tokens, 0, *max_new_tokens);
+  if (!status.ok()) return status;
+
+  ValidRequest valid;
+  valid.request_id = *std::move(id);
+  valid.prompt = Share(*std::move(prompt));
+  valid.max_new_tokens = *max_new_tokens;
+  valid.detail.token_ids = !request.output().has_token_ids() || request.output().token_ids();
+  valid.detail.token_pieces = request.output().token_pieces();
+  valid.effective = EffectiveSettingsOf(*spec);
+  valid.effective.mutable_output()->set_token_ids(valid.detail.token_ids);
+  valid.effective.mutable_output()->set_token_pieces(valid.detail.token_pieces);
+  if (request.has_text()) {
+    valid.effective.set_add_special_tokens(!request.has_add_special_tokens() ||
+                                           request.add_special_tokens());
+  }
+  valid.spec = std::make_shared<const GenerationSpec>(*std::move(spec));
+  return valid;
+}
+
+template <typename RequestProto>
+absl::StatusOr<ValidRequest> Validator::WholePrompt(const RequestProto& request,
+                                                    OutputSettings output) const {
+  absl::Status model = CheckModel(request.model());
+  if (!model.ok()) return model;
+  absl::StatusOr<std::string> id = RequestId(request.request_id());
+  if (!id.ok()) return id.status();
+  if (request.has_add_special_tokens() && !request.has_text()) {
+    return FieldError("add_special_tokens", "only text input takes it");
+  }
+  absl::StatusOr<Tokens> prompt = FieldError("input", "exactly one of text and tokens must be set");
+  if (request.has_text()) {
+    prompt = TextTokens(request.text(),
+                        !request.has_add_special_tokens() || request.add_special_tokens());
+  } else if (request.has_tokens()) {
+    prompt = GivenTokens(request.tokens());
+  }
+  if (!prompt.ok()) return prompt.status();
+  v1::StoppingSettings nothing_new;
+  nothing_new.set_max_new_tokens(0);
+  absl::StatusOr<int32_t> fits = MaxNewTokens(nothing_new, prompt->size());
+  if (!fits.ok()) return fits.status();
+
+  GenerationSpec spec;
+  spec.stopping.max_new_tokens = 0;
+  spec.output = output;
+  ValidRequest valid;
+  valid.request_id = *std::move(id);
+  valid.prompt = Share(*std::move(prompt));
+  valid.spec = std::make_shared<const GenerationSpec>(std::move(spec));
+  return valid;
+}
+
+absl::StatusOr<ValidRequest> Validator::Score(const v1::ScoreRequest& request) const {
+  absl::Status status = CheckInt("top_logprobs", request.top_logprobs(), 0, 20);
+  if (!status.ok()) return status;
+  OutputSettings output;
+  output.prompt_logprobs = true;
+  output.prompt_top_logprobs = request.top_logprobs();
+  absl::StatusOr<ValidRequest> valid = WholePrompt(request, output);
+  if (valid.ok()) valid->detail.token_pieces = request.token_pieces();
+  return valid;
+}
+
+absl::StatusOr<ValidRequest> Validator::Embed(const v1::EmbedRequest& request) const {
+  if (!v1::Pooling_IsValid(request.pooling())) {
+    return FieldError("pooling", absl::StrCat(request.pooling(), " is not a known Pooling"));
+  }
+  OutputSettings output;
+  output.embedding = request.pooling() == v1::POOLING_LAST_TOKEN ? EmbeddingPooling::kLastToken
+                                                                 : EmbeddingPooling::kMean;
+  output.normalize_embedding = !request.has_normalize() || request.normalize();
+  return WholePrompt(request, output);
+}
+
+absl::StatusOr<v1::TokenizeResponse> Validator::Tokenize(const v1::TokenizeRequest& request) const {
+  absl::Status model = CheckModel(request.model());
+  if (!model.ok()) return model;
+  if (request.has_add_special_tokens() && !request.has_text()) {
+    return FieldError("add_special_tokens", "only text input takes it");
+  }
+  v1::TokenizeResponse response;
+  absl::StatusOr<Tokens> tokens = FieldError("input", "exactly one of text and chat must be set");
+  if (request.has_text()) {
+    tokens = TextTokens(request.text(),
+                        !request.has_add_special_tokens() || request.add_special_tokens());
+  } else if (request.has_chat()) {
+    absl::StatusOr<std::string> prompt = ChatPrompt(request.chat());
+    if (!prompt.ok()) return prompt.status();
+    tokens = text_->Encode(*prompt, /*add_special_tokens=*/false);
+    response.set_prompt(*std::move(prompt));
+  }
+  if (!tokens.ok()) return tokens.status();
+  response.mutable_token_ids()->Add(tokens->begin(), tokens->end());
+  if (request.token_pieces()) {
+    for (TokenId token : *tokens) response.add_pieces(text_->IdToPiece(token).value_or(""));
+  }
+  return response;
+}
+
+absl::StatusOr<v1::DetokenizeResponse> Validator::Detokenize(
+    const v1::DetokenizeRequest& request) const {
+  absl::Status status = CheckModel(request.model());
+  status.Update(CheckCount("token_ids", request.token_ids_size(), max_prompt_bytes_));
+  status.Update(CheckTokens("token_ids", request.token_ids(), info_.vocabulary_size));
+  if (!status.ok()) return status;
+  absl::StatusOr<std::string> text =
+      text_->Decode(absl::Span<const TokenId>(request.token_ids().data(), request.token_ids_size()),
+                    !request.special_tokens_in_text());
+  if (!text.ok()) return AboutField("token_ids", text.status());
+  v1::DetokenizeResponse response;
+  response.set_text(*std::move(text));
+  return response;
+}
+
+}  // namespace hocket
