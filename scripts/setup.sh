@@ -175,6 +175,7 @@ onednn_from_source() {
   (cd "$work" && run_step "Fetching oneDNN's source" 600 "${apt[@]}" source onednn) || fail "oneDNN's source could not be fetched"
   source=$(find "$work" -maxdepth 1 -type d -name 'onednn-*' | head -n 1)
   version=${source##*/onednn-}
+  version=${version%%+*}
   version_at_least "$version" "$ONEDNN_MINIMUM" || fail "the source package holds oneDNN '$version', older than $ONEDNN_MINIMUM"
   root="$CACHE/onednn-$version"
   run_step "Configuring oneDNN $version" 300 cmake -S "$source" -B "$work/build" -G Ninja -DCMAKE_BUILD_TYPE=Release \

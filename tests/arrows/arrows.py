@@ -27,10 +27,12 @@ FILE_LINES = 500
 FUNCTION_LINES = 100
 BAD_NAMES = re.compile(r"(^|_)(util|utils|utility|helper|helpers|manager|common|misc)(_|\.|$)")
 HABITS = (
-    (re.compile(r"\bnew\s+[A-Za-z_:]+\s*[({\[;]"), "raw new: use std::make_unique or a value"),
     (re.compile(r"\b(TODO|FIXME|XXX)\b"), "unfinished business: do it or open an issue"),
     (re.compile(r"\busing namespace\b"), "using namespace"),
 )
+# A private constructor needs `unique_ptr<T>(new T)`, and a constant that is never destroyed `static const T* = new T`.
+RAW_NEW = re.compile(r"\bnew\s+[A-Za-z_:<>]+\s*[({\[;]")
+OWNED_NEW = re.compile(r"unique_ptr<|WrapUnique\(|\bstatic\b")
 # The core of the scheduler is pure: the engine alone has a thread and looks at the clock.
 IMPURE = re.compile(
     r"\babsl::Now\(|_clock::now\(|\bstd::random_device\b|\bstd::thread\b|\bgetenv\(|#include <(fstream|iostream|thread)>"
@@ -139,6 +141,8 @@ def check_style(root):
             for pattern, message in HABITS:
                 if pattern.search(line if "TODO" in pattern.pattern else code):
                     problems.append(f"{name}:{number}: {message}")
+            if RAW_NEW.search(code) and not OWNED_NEW.search((lines[number - 2] if number > 1 else "") + line):
+                problems.append(f"{name}:{number}: raw new: use std::make_unique or a value")
             pure = name.parts[0] == "scheduler" and not path.name.startswith("engine")
             if pure and IMPURE.search(code):
                 problems.append(f"{name}:{number}: scheduler/ is pure: no clock, no thread, no I/O outside the engine")
