@@ -1,0 +1,364 @@
+#include "runtime/sampling/row_kernels.h"
+
+#include <limits>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "runtime/sampling/row_kernels.cc"
+#include "hwy/foreach_target.h"  // IWYU pragma: keep
+#include "hwy/highway.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace hocket::row_kernels {
+namespace HWY_NAMESPACE {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+using DF = hn::CappedTag<float, 16>;
+using DI = hn::RebindToSigned<DF>;
+using VF = hn::Vec<DF>;
+
+constexpr float kLowest = -std::numeric_limits<float>::infinity();
+
+// Fewer than a vector's values, the rest filled up.
+HWY_INLINE VF LoadTail(const float* from, size_t count, float fill) {
+  HWY_ALIGN float lanes[16];
+  for (size_t i = 0; i < 16; ++i) lanes[i] = i < count ? from[i] : fill;
+  return hn::Load(DF(), lanes);
+}
+
+// exp(x) for x <= 0, the coefficients of Cephes' expf; about 1 ulp. Below -30 the weight is 0.
+HWY_INLINE VF ExpOfNonPositive(VF x) {
+  const DF d;
+  const DI di;
+  x = hn::Max(x, hn::Set(d, -30.0f));
+  const VF n = hn::Round(hn::Mul(x, hn::Set(d, 1.44269504088896341f)));
+  VF r = hn::MulAdd(n, hn::Set(d, -0.693359375f), x);
+  r = hn::MulAdd(n, hn::Set(d, 2.12194440e-4f), r);
+  VF p = hn::Set(d, 1.9875691500e-4f);
+  p = hn::MulAdd(p, r, hn::Set(d, 1.3981999507e-3f));
+  p = hn::MulAdd(p, r, hn::Set(d, 8.3334519073e-3f));
+  p = hn::MulAdd(p, r, hn::Set(d, 4.1665795894e-2f));
+  p = hn::MulAdd(p, r, hn::Set(d, 1.6666665459e-1f));
+  p = hn::MulAdd(p, r, hn::Set(d, 5.0000001201e-1f));
+  p = hn::Add(hn::MulAdd(p, hn::Mul(r, r), r), hn::Set(d, 1.0f));
+  const auto exponent = hn::ShiftLeft<23>(hn::Add(hn::ConvertTo(di, n), hn::Set(di, 127)));
+  return hn::Mul(p, hn::BitCast(d, exponent));
+}
+
+HWY_INLINE VF Relative(VF logits, VF max, VF inverse_temperature) {
+  const VF x = hn::Mul(hn::Sub(logits, max), inverse_temperature);
+  // Also what makes inf - inf and 0 * inf come out as "most likely".
+  return ExpOfNonPositive(hn::IfThenZeroElse(hn::Eq(logits, max), x));
+}
+
+#if HWY_TARGET == HWY_SCALAR
+class WeightSum {
+ public:
+  HWY_INLINE void Add(VF relative) { total_ += Weight(hn::GetLane(relative)); }
+  HWY_INLINE uint64_t Total() const { return total_; }
+
+ private:
+  uint64_t total_ = 0;
+};
+#else
+// Adds up Weight()s. Adding 2^52 leaves the rounded integer in a double's low bits; the 2^52s are
+// taken out again at the end.
+class WeightSum {
+ public:
+  HWY_INLINE WeightSum() : low_(hn::Zero(DU())), high_(hn::Zero(DU())) {}
+  HWY_INLINE void Add(VF relative) {
+    const DHalf half;
+    low_ = hn::Add(low_, Biased(hn::LowerHalf(half, relative)));
+    high_ = hn::Add(high_, Biased(hn::UpperHalf(half, relative)));
+    lanes_ += hn::Lanes(DF());
+  }
+  HWY_INLINE uint64_t Total() const {
+    const DU du;
+    return hn::GetLane(hn::SumOfLanes(du, hn::Add(low_, high_))) -
+           ((lanes_ * uint64_t{0x433}) << 52);
+  }
+
+ private:
+  using DHalf = hn::Half<DF>;
+  using DD = hn::Rebind<double, DHalf>;
+  using DU = hn::RebindToUnsigned<DD>;
+
+  static HWY_INLINE hn::Vec<DU> Biased(hn::Vec<DHalf> relative) {
+    const DD dd;
+    return hn::BitCast(
+        DU(), hn::MulAdd(hn::PromoteTo(dd, relative), hn::Set(dd, 0x1p40), hn::Set(dd, 0x1p52)));
+  }
+
+  hn::Vec<DU> low_;
+  hn::Vec<DU> high_;
+  uint64_t lanes_ = 0;
+};
+#endif
+
+Scan ScanRow(const float* logits, size_t n, float* chunk_max) {
+  const DF d;
+  const size_t lanes = hn::Lanes(d);
+  VF unordered = hn::Zero(d);  // All bits of a lane set once it saw a NaN.
+  float row_max = kLowest;
+  for (size_t begin = 0; begin < n; begin += kChunk) {
+    const size_t end = HWY_MIN(begin + kChunk, n);
+    VF max = hn::Set(d, kLowest);
+    const auto look = [&](VF v) HWY_ATTR {
+      max = hn::Max(max, v);
+      unordered = hn::Or(unordered, hn::VecFromMask(d, hn::Not(hn::Eq(v, v))));
+    };
+    size_t i = begin;
+    for (; i + lanes <= end; i += lanes) look(hn::LoadU(d, logits + i));
+    if (i < end) look(LoadTail(logits + i, end - i, kLowest));
+    const float largest = hn::GetLane(hn::MaxOfLanes(d, max));
+    chunk_max[begin / kChunk] = largest;
+    row_max = HWY_MAX(row_max, largest);
+  }
+  const bool has_nan = !hn::AllTrue(d, hn::Eq(unordered, hn::Zero(d)));
+  return {row_max, has_nan};
+}
+
+uint64_t SumWeights(const float* logits, size_t n, float max, float inverse_temperature,
+                    uint64_t* chunk_sums) {
+  const DF d;
+  const size_t lanes = hn::Lanes(d);
+  const VF vmax = hn::Set(d, max);
+  const VF scale = hn::Set(d, inverse_temperature);
+  uint64_t total = 0;
+  for (size_t begin = 0; begin < n; begin += kChunk) {
+    const size_t end = HWY_MIN(begin + kChunk, n);
+    WeightSum sum;
+    size_t i = begin;
+    for (; i + lanes <= end; i += lanes) sum.Add(Relative(hn::LoadU(d, logits + i), vmax, scale));
+    // The fill is no logit: were it equal to `max`, it would weigh.
+    if (i < end) {
+      const auto present = hn::FirstN(d, end - i);
+      sum.Add(hn::IfThenElseZero(present,
+                                 Relative(LoadTail(logits + i, end - i, kLowest), vmax, scale)));
+    }
+    chunk_sums[begin / kChunk] = sum.Total();
+    total += chunk_sums[begin / kChunk];
+  }
+  return total;
+}
+
+uint64_t StoreRelative(const float* logits, size_t n, float max, float inverse_temperature,
+                       float* relative) {
+  const DF d;
+  const size_t lanes = hn::Lanes(d);
+  const VF vmax = hn::Set(d, max);
+  const VF scale = hn::Set(d, inverse_temperature);
+  WeightSum sum;
+  size_t i = 0;
+  for (; i + lanes <= n; i += lanes) {
+    const VF value = Relative(hn::LoadU(d, logits + i), vmax, scale);
+    hn::StoreU(value, d, relative + i);
+    sum.Add(value);
+  }
+  if (i < n) {
+    const VF value = hn::IfThenElseZero(
+        hn::FirstN(d, n - i), Relative(LoadTail(logits + i, n - i, kLowest), vmax, scale));
+    hn::StoreU(value, d, relative + i);
+    sum.Add(value);
+  }
+  return sum.Total();
+}
+
+size_t CollectAtLeast(const float* logits, size_t n, const float* chunk_max, float bound,
+                      float* keys, int32_t* ids) {
+  const DF d;
+  const DI di;
+  const size_t lanes = hn::Lanes(d);
+  const VF vbound = hn::Set(d, bound);
+  size_t count = 0;
+  for (size_t begin = 0; begin < n; begin += kChunk) {
+    if (chunk_max[begin / kChunk] < bound) continue;
+    const size_t end = HWY_MIN(begin + kChunk, n);
+    const auto take = [&](VF v, hn::Mask<DF> keep, size_t first) HWY_ATTR {
+      hn::CompressStore(v, keep, d, keys + count);
+      count += hn::CompressStore(hn::Iota(di, static_cast<int32_t>(first)),
+                                 hn::RebindMask(di, keep), di, ids + count);
+    };
+    size_t i = begin;
+    for (; i + lanes <= end; i += lanes) {
+      const VF v = hn::LoadU(d, logits + i);
+      const auto keep = hn::Ge(v, vbound);
+      if (!hn::AllFalse(d, keep)) take(v, keep, i);
+    }
+    if (i < end) {
+      const VF v = LoadTail(logits + i, end - i, kLowest);
+      take(v, hn::And(hn::Ge(v, vbound), hn::FirstN(d, end - i)), i);
+    }
+  }
+  return count;
+}
+
+template <bool kOrEqual>
+HWY_INLINE size_t Count(const float* logits, size_t n, float value) {
+  const DF d;
+  const size_t lanes = hn::Lanes(d);
+  const VF bound = hn::Set(d, value);
+  size_t count = 0;
+  size_t i = 0;
+  for (; i + lanes <= n; i += lanes) {
+    const VF v = hn::LoadU(d, logits + i);
+    count += hn::CountTrue(d, kOrEqual ? hn::Ge(v, bound) : hn::Gt(v, bound));
+  }
+  for (; i < n; ++i) count += kOrEqual ? logits[i] >= value : logits[i] > value;
+  return count;
+}
+
+size_t CountAbove(const float* logits, size_t n, float value) {
+  return Count<false>(logits, n, value);
+}
+
+size_t CountAtLeast(const float* logits, size_t n, float value) {
+  return Count<true>(logits, n, value);
+}
+
+Split SumAround(const Candidates& candidates, float pivot) {
+  const DF d;
+  const size_t lanes = hn::Lanes(d);
+  const VF vpivot = hn::Set(d, pivot);
+  WeightSum above;
+  WeightSum equal;
+  const auto add = [&](VF key, VF relative) HWY_ATTR {
+    above.Add(hn::IfThenElseZero(hn::Gt(key, vpivot), relative));
+    equal.Add(hn::IfThenElseZero(hn::Eq(key, vpivot), relative));
+  };
+  size_t i = 0;
+  for (; i + lanes <= candidates.count; i += lanes) {
+    add(hn::LoadU(d, candidates.keys + i), hn::LoadU(d, candidates.relative + i));
+  }
+  if (i < candidates.count) {
+    const size_t rest = candidates.count - i;
+    add(LoadTail(candidates.keys + i, rest, kLowest),
+        LoadTail(candidates.relative + i, rest, 0.0f));
+  }
+  return {above.Total(), equal.Total()};
+}
+
+template <bool kAbove>
+HWY_INLINE size_t Keep(const Candidates& from, float pivot, float* keys, float* relative,
+                       int32_t* ids) {
+  const DF d;
+  const DI di;
+  const size_t lanes = hn::Lanes(d);
+  const VF vpivot = hn::Set(d, pivot);
+  size_t count = 0;
+  size_t i = 0;
+  for (; i + lanes <= from.count; i += lanes) {
+    const VF key = hn::LoadU(d, from.keys + i);
+    const VF value = hn::LoadU(d, from.relative + i);
+    const auto id =
+        from.ids == nullptr ? hn::Iota(di, static_cast<int32_t>(i)) : hn::LoadU(di, from.ids + i);
+    const auto keep = kAbove ? hn::Gt(key, vpivot) : hn::Lt(key, vpivot);
+    if (hn::AllFalse(d, keep)) continue;
+    hn::CompressStore(key, keep, d, keys + count);
+    hn::CompressStore(value, keep, d, relative + count);
+    count += hn::CompressStore(id, hn::RebindMask(di, keep), di, ids + count);
+  }
+  for (; i < from.count; ++i) {
+    const float key = from.keys[i];
+    if (kAbove ? !(key > pivot) : !(key < pivot)) continue;
+    keys[count] = key;
+    relative[count] = from.relative[i];
+    ids[count++] = from.Id(i);
+  }
+  return count;
+}
+
+size_t KeepAbove(const Candidates& from, float pivot, float* keys, float* relative, int32_t* ids) {
+  return Keep<true>(from, pivot, keys, relative, ids);
+}
+
+size_t KeepBelow(const Candidates& from, float pivot, float* keys, float* relative, int32_t* ids) {
+  return Keep<false>(from, pivot, keys, relative, ids);
+}
+
+uint64_t SumKept(const Candidates& candidates, const Cut& cut, uint64_t* chunk_sums) {
+  const DF d;
+  const DI di;
+  const size_t lanes = hn::Lanes(d);
+  const VF cut_key = hn::Set(d, cut.key);
+  const auto cut_id = hn::Set(di, cut.id);
+  uint64_t total = 0;
+  for (size_t begin = 0; begin < candidates.count; begin += kChunk) {
+    const size_t end = HWY_MIN(begin + kChunk, candidates.count);
+    WeightSum sum;
+    size_t i = begin;
+    for (; i + lanes <= end; i += lanes) {
+      const VF key = hn::LoadU(d, candidates.keys + i);
+      const auto id = candidates.ids == nullptr ? hn::Iota(di, static_cast<int32_t>(i))
+                                                : hn::LoadU(di, candidates.ids + i);
+      const auto tie_kept =
+          hn::And(hn::Eq(key, cut_key), hn::Not(hn::RebindMask(d, hn::Gt(id, cut_id))));
+      sum.Add(hn::IfThenElseZero(hn::Or(hn::Gt(key, cut_key), tie_kept),
+                                 hn::LoadU(d, candidates.relative + i)));
+    }
+    uint64_t chunk = sum.Total();
+    for (; i < end; ++i) {
+      if (cut.Keeps(candidates.keys[i], candidates.Id(i))) chunk += Weight(candidates.relative[i]);
+    }
+    chunk_sums[begin / kChunk] = chunk;
+    total += chunk;
+  }
+  return total;
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace hocket::row_kernels
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace hocket::row_kernels {
+
+HWY_EXPORT(ScanRow);
+HWY_EXPORT(SumWeights);
+HWY_EXPORT(StoreRelative);
+HWY_EXPORT(CollectAtLeast);
+HWY_EXPORT(CountAbove);
+HWY_EXPORT(CountAtLeast);
+HWY_EXPORT(SumAround);
+HWY_EXPORT(KeepAbove);
+HWY_EXPORT(KeepBelow);
+HWY_EXPORT(SumKept);
+
+Scan ScanRow(const float* logits, size_t n, float* chunk_max) {
+  return HWY_DYNAMIC_DISPATCH(ScanRow)(logits, n, chunk_max);
+}
+uint64_t SumWeights(const float* logits, size_t n, float max, float inverse_temperature,
+                    uint64_t* chunk_sums) {
+  return HWY_DYNAMIC_DISPATCH(SumWeights)(logits, n, max, inverse_temperature, chunk_sums);
+}
+uint64_t StoreRelative(const float* logits, size_t n, float max, float inverse_temperature,
+                       float* relative) {
+  return HWY_DYNAMIC_DISPATCH(StoreRelative)(logits, n, max, inverse_temperature, relative);
+}
+size_t CollectAtLeast(const float* logits, size_t n, const float* chunk_max, float bound,
+                      float* keys, int32_t* ids) {
+  return HWY_DYNAMIC_DISPATCH(CollectAtLeast)(logits, n, chunk_max, bound, keys, ids);
+}
+size_t CountAbove(const float* logits, size_t n, float value) {
+  return HWY_DYNAMIC_DISPATCH(CountAbove)(logits, n, value);
+}
+size_t CountAtLeast(const float* logits, size_t n, float value) {
+  return HWY_DYNAMIC_DISPATCH(CountAtLeast)(logits, n, value);
+}
+Split SumAround(const Candidates& candidates, float pivot) {
+  return HWY_DYNAMIC_DISPATCH(SumAround)(candidates, pivot);
+}
+size_t KeepAbove(const Candidates& candidates, float pivot, float* keys, float* relative,
+                 int32_t* ids) {
+  return HWY_DYNAMIC_DISPATCH(KeepAbove)(candidates, pivot, keys, relative, ids);
+}
+size_t KeepBelow(const Candidates& candidates, float pivot, float* keys, float* relative,
+                 int32_t* ids) {
+  return HWY_DYNAMIC_DISPATCH(KeepBelow)(candidates, pivot, keys, relative, ids);
+}
+uint64_t SumKept(const Candidates& candidates, const Cut& cut, uint64_t* chunk_sums) {
+  return HWY_DYNAMIC_DISPATCH(SumKept)(candidates, cut, chunk_sums);
+}
+
+}  // namespace hocket::row_kernels
+#endif  // HWY_ONCE

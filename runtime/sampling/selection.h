@@ -1,0 +1,50 @@
+// Which tokens a filter keeps, without sorting the vocabulary: top-k by a bound from chunk maxima,
+// top-p by weighted quickselect. The order is always falling logit, ties to the lower token id.
+// Functions of their arguments; scratch memory belongs to the caller, one per thread.
+#ifndef HOCKET_RUNTIME_SAMPLING_SELECTION_H_
+#define HOCKET_RUNTIME_SAMPLING_SELECTION_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "runtime/sampling/row_kernels.h"
+
+namespace hocket {
+
+// Everything that work on one row needs, allocated once for a vocabulary.
+struct RowScratch {
+  explicit RowScratch(size_t vocabulary);
+
+  std::vector<float> chunk_max;      // [chunks]
+  std::vector<uint64_t> chunk_sums;  // [chunks]
+  std::vector<float> bounds;         // [chunks], for the selection of a bound.
+  std::vector<uint64_t> order;       // [vocabulary], packed (logit, id).
+  // The candidates, and those still undecided; [vocabulary + slack] each.
+  std::vector<float> keys, relative, open_keys, open_relative;
+  std::vector<int32_t> ids, open_ids;
+};
+
+// Collects the k most likely tokens of a row into scratch.keys and scratch.ids, ascending by id,
+// and returns how many: min(k, n). scratch.chunk_max must hold the row's chunk maxima, k > 0.
+size_t TopK(const float* logits, size_t n, size_t k, RowScratch& scratch);
+
+// The first `count` of the row's tokens in falling order; valid until the scratch is used again.
+std::span<const uint64_t> SortedTop(const float* logits, size_t n, size_t count,
+                                    RowScratch& scratch);
+inline int32_t PackedId(uint64_t packed) { return static_cast<int32_t>(packed & 0xffffffffu); }
+
+struct Nucleus {
+  row_kernels::Cut cut;
+  uint64_t weight = 0;  // Of the tokens kept.
+};
+
+// The smallest set of first tokens whose weight reaches `need`, 1 <= need <= `total`, the weight of
+// all `candidates`. (Holtzman et al., "The Curious Case of Neural Text Degeneration", 2020.)
+Nucleus SmallestSetReaching(const row_kernels::Candidates& candidates, uint64_t total,
+                            uint64_t need, RowScratch& scratch);
+
+}  // namespace hocket
+
+#endif  // HOCKET_RUNTIME_SAMPLING_SELECTION_H_

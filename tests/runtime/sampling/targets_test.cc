@@ -1,0 +1,70 @@
+// The same bits from every instruction set that this machine can run.
+#include <gtest/gtest.h>
+#include <hwy/targets.h>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+
+#include "runtime/sampling/row_sampler.h"
+#include "tests/runtime/sampling/reference_sampler.h"
+
+namespace hocket {
+namespace {
+
+// What one target makes of many random rows: tokens, scores and sums.
+std::vector<uint64_t> RunOn(int64_t target) {
+  hwy::SetSupportedTargetsForTest(target);
+  hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+  std::vector<uint64_t> bits;
+  std::mt19937_64 random(31);
+  for (int round = 0; round < 300; ++round) {
+    std::string kind;
+    std::vector<float> logits = RandomLogits(random, 1 + random() % 3000, &kind);
+    RowScratch scratch(logits.size());
+    std::array<TokenLogprob, 20> top;
+    RowRequest request;
+    request.temperature = 0.1f * static_cast<float>(1 + random() % 20);
+    request.top_k = random() % 3 == 0 ? 1 + random() % 100 : 0;
+    request.top_p = random() % 2 == 0 ? 1.0f : 0.9f;
+    request.random = random();
+    request.scored = true;
+    request.top_logprobs = 20;
+    const RowResult result = SampleRow(logits, request, scratch, {}, top);
+    bits.push_back(static_cast<uint64_t>(result.error));
+    if (result.error != RowError::kNone) continue;
+    bits.push_back(result.token);
+    bits.push_back(result.rank);
+    bits.push_back(std::bit_cast<uint32_t>(result.logprob));
+    for (int32_t i = 0; i < result.top_count; ++i) {
+      bits.push_back(top[i].token);
+      bits.push_back(std::bit_cast<uint32_t>(top[i].logprob));
+    }
+    for (uint64_t sum : scratch.chunk_sums) bits.push_back(sum);
+  }
+  hwy::SetSupportedTargetsForTest(0);
+  hwy::GetChosenTarget().DeInit();
+  return bits;
+}
+
+TEST(Targets, GiveTheSameBitsWhereverProductsAreFused) {
+  std::vector<uint64_t> expected;
+  int compared = 0;
+  for (int64_t targets = hwy::SupportedTargets() & HWY_TARGETS; targets != 0;
+       targets &= targets - 1) {
+    const int64_t target = targets & -targets;
+    if (target >= HWY_SSE4) continue;  // SSE4 and SSSE3 have no fused multiply-add.
+    const std::vector<uint64_t> bits = RunOn(target);
+    if (expected.empty()) expected = bits;
+    ASSERT_EQ(bits.size(), expected.size());
+    const auto different = std::mismatch(bits.begin(), bits.end(), expected.begin()).first;
+    EXPECT_TRUE(different == bits.end())
+        << hwy::TargetName(target) << " differs from the widest at " << different - bits.begin()
+        << ": " << *different << " for " << expected[different - bits.begin()];
+    ++compared;
+  }
+  RecordProperty("targets", compared);
+}
+
+}  // namespace
+}  // namespace hocket
