@@ -36,9 +36,9 @@ candidate_version() { # of a package, without epoch and Debian revision; empty w
   apt-cache policy "$1" 2>/dev/null | awk '/Candidate:/ && $2 != "(none)" {print $2; exit}' | sed 's/^[0-9]*://; s/[-+~].*//'
 }
 
-refresh_package_lists() {
+refresh_package_lists() { # what follows, for the message when there is no root
   [[ -n "${LISTS_ARE_FRESH:-}" ]] && return
-  prepare_root "apt-get update"
+  prepare_root "apt-get update; $1"
   run_step "Fetching package lists" 600 "${AS_ROOT[@]}" apt-get -o DPkg::Lock::Timeout=300 update ||
     warn "apt-get update failed; trying with the lists at hand"
   LISTS_ARE_FRESH=1
@@ -48,7 +48,7 @@ install_packages() {
   local wanted
   wanted="apt-get install -y --no-install-recommends $*"
   command -v apt-get >/dev/null || fail "this is not a Debian machine. Install what these Debian packages hold: $*"
-  refresh_package_lists
+  refresh_package_lists "$wanted"
   prepare_root "$wanted"
   run_step "Installing $# packages: $*" 1800 "${AS_ROOT[@]}" env DEBIAN_FRONTEND=noninteractive \
     apt-get -o DPkg::Lock::Timeout=300 install -y --no-install-recommends "$@" ||
@@ -79,7 +79,7 @@ find_rust() {
 ensure_rust() {
   find_rust && return
   say "Rust $RUST_MINIMUM or later is not here"
-  refresh_package_lists
+  refresh_package_lists "apt-get install -y cargo-web rustc-web"
   if version_at_least "$(candidate_version cargo-web)" "$RUST_MINIMUM"; then
     install_packages cargo-web rustc-web
   elif version_at_least "$(candidate_version cargo)" "$RUST_MINIMUM"; then
@@ -110,7 +110,7 @@ find_onednn() {
 
 ensure_onednn() {
   find_onednn && return
-  refresh_package_lists
+  refresh_package_lists "apt-get install -y libdnnl-dev"
   if version_at_least "$(candidate_version libdnnl-dev)" "$ONEDNN_MINIMUM"; then
     install_packages libdnnl-dev
   elif [[ "$(uname -m)" == x86_64 ]] && onednn_from_wheels; then

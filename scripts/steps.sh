@@ -18,6 +18,7 @@ run_step() {
   log=$(mktemp "${TMPDIR:-/tmp}/hocket-step.XXXXXX")
   timeout --kill-after=10 "$limit_s" "$@" >"$log" 2>&1 </dev/null &
   pid=$!
+  trap 'kill "$pid" 2>/dev/null; rm -f "$log"; exit 130' INT TERM
   [[ -t 2 ]] || say "$label"
   while kill -0 "$pid" 2>/dev/null; do
     if [[ -t 2 ]]; then
@@ -29,6 +30,7 @@ run_step() {
     sleep 0.5
   done
   wait "$pid" || status=$?
+  trap - INT TERM
   [[ -t 2 ]] && printf '\r\033[K' >&2
   if ((status != 0)); then
     tail -n 25 "$log" >&2
@@ -40,12 +42,13 @@ run_step() {
   return "$status"
 }
 
-# as_root COMMAND...: prefixes sudo when needed; the command is left in the array AS_ROOT.
+# prepare_root COMMAND: leaves in AS_ROOT what to put before a command that needs root. COMMAND is for the message only.
 prepare_root() {
   AS_ROOT=()
   if ((EUID != 0)); then
-    command -v sudo >/dev/null || fail "needs root: run as root once, or install sudo. To install: $*"
-    sudo -n true 2>/dev/null || { [[ -t 0 ]] && sudo -v; } || fail "sudo wants a password and there is no terminal. Run as root: $*"
+    command -v sudo >/dev/null || fail "this needs root, and there is no sudo. Run as root: $*"
+    sudo -n true 2>/dev/null || { [[ -t 0 ]] && sudo -v; } ||
+      fail "this needs root, and sudo wants a password without a terminal. Run as root: $*"
     AS_ROOT=(sudo -n)
   fi
 }
