@@ -1,0 +1,79 @@
+#include "runtime/kernels/activation.h"
+
+#include <cstring>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "runtime/kernels/activation.cc"
+#include "hwy/foreach_target.h"  // IWYU pragma: keep
+#include "hwy/highway.h"
+#include "hwy/contrib/math/math-inl.h"
+#include "runtime/kernels/simd-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace hocket {
+namespace HWY_NAMESPACE {
+
+template <class Out>
+void SwiGluT(const float* gate_up, const float* bias, size_t n, Out* out) {
+  ForEachVector(n, [&](auto d, size_t i) HWY_ATTR {
+    auto gate = hn::LoadU(d, gate_up + i);
+    auto up = hn::LoadU(d, gate_up + n + i);
+    if (bias != nullptr) {
+      gate = hn::Add(gate, hn::LoadU(d, bias + i));
+      up = hn::Add(up, hn::LoadU(d, bias + n + i));
+    }
+    // Beyond 80 the quotient is 0 to within f32, and exp(88.7) would be the largest finite value.
+    const auto negated = hn::Min(hn::Neg(gate), hn::Set(d, 80.0f));
+    const auto denominator = hn::Add(hn::Set(d, 1.0f), hn::Exp(d, negated));
+    StoreF32(d, hn::Mul(hn::Div(gate, denominator), up), out + i);
+  });
+}
+
+void SwiGluF32(const float* gate_up, const float* bias, size_t n, float* out) {
+  SwiGluT(gate_up, bias, n, out);
+}
+void SwiGluBf16(const float* gate_up, const float* bias, size_t n, Bf16* out) {
+  SwiGluT(gate_up, bias, n, out);
+}
+
+void RoundToBf16(const float* from, size_t n, Bf16* to) {
+  ForEachVector(n, [&](auto d, size_t i) HWY_ATTR { StoreF32(d, hn::LoadU(d, from + i), to + i); });
+}
+void WidenBf16(const Bf16* from, size_t n, float* to) {
+  ForEachVector(n, [&](auto d, size_t i) HWY_ATTR { hn::StoreU(LoadF32(d, from + i), d, to + i); });
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace hocket
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace hocket {
+HWY_EXPORT(SwiGluF32);
+HWY_EXPORT(SwiGluBf16);
+HWY_EXPORT(RoundToBf16);
+HWY_EXPORT(WidenBf16);
+
+void SwiGlu(const float* gate_up, const float* bias, int64_t n, float* out) {
+  HWY_DYNAMIC_DISPATCH(SwiGluF32)(gate_up, bias, n, out);
+}
+void SwiGlu(const float* gate_up, const float* bias, int64_t n, Bf16* out) {
+  HWY_DYNAMIC_DISPATCH(SwiGluBf16)(gate_up, bias, n, out);
+}
+
+void Convert(const float* from, int64_t n, float* to) { std::memcpy(to, from, n * sizeof(float)); }
+void Convert(const float* from, int64_t n, Bf16* to) {
+  HWY_DYNAMIC_DISPATCH(RoundToBf16)(from, n, to);
+}
+void Convert(const Bf16* from, int64_t n, float* to) {
+  HWY_DYNAMIC_DISPATCH(WidenBf16)(from, n, to);
+}
+void Convert(const Bf16* from, int64_t n, Bf16* to) { std::memcpy(to, from, n * sizeof(Bf16)); }
+void Convert(const F16* from, int64_t n, float* to) {
+  for (int64_t i = 0; i < n; ++i) to[i] = ToF32(from[i]);
+}
+void Convert(const F16* from, int64_t n, Bf16* to) {
+  for (int64_t i = 0; i < n; ++i) to[i] = ToBf16(ToF32(from[i]));
+}
+}  // namespace hocket
+#endif

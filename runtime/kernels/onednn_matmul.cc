@@ -1,0 +1,268 @@
+#include "runtime/kernels/onednn_matmul.h"
+
+#include <omp.h>
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "dnnl.h"
+#include "dnnl.hpp"
+#include "runtime/kernels/bf16.h"
+
+namespace hocket {
+
+class OneDnnMatmul::Operand {
+ public:
+  dnnl::memory memory;
+};
+
+namespace {
+
+// Row counts above this are sampled by CheckRowInvariance: the kernels' row tiles are far smaller.
+constexpr int32_t kCheckedRows = 64;
+
+struct OneDnn {
+  dnnl::engine engine{dnnl::engine::kind::cpu, 0};
+  dnnl::stream stream{engine};
+};
+
+OneDnn& Library() {
+  static OneDnn library;
+  return library;
+}
+
+absl::Status FromDnnl(const dnnl::error& error, const MatmulShape& shape) {
+  return absl::InternalError(absl::StrCat("oneDNN product of ", shape.inputs, " inputs and ",
+                                          shape.outputs, " outputs: ", error.what()));
+}
+
+// The primitive for one row count, with the memory objects whose pointers each call sets.
+struct RowCountPrimitive {
+  dnnl::matmul primitive;
+  dnnl::memory x, y, scratch;
+};
+
+class OneDnnMatmulImpl : public OneDnnMatmul {
+ public:
+  explicit OneDnnMatmulImpl(const MatmulShape& shape) : shape_(shape) {}
+
+  absl::Status Build(int32_t threads) {
+    const int32_t previous_threads = omp_get_max_threads();
+    omp_set_num_threads(threads);
+    absl::Status status;
+    try {
+      status = BuildPrimitives();
+    } catch (const dnnl::error& error) {
+      status = absl::UnimplementedError(FromDnnl(error, shape_).message());
+    }
+    omp_set_num_threads(previous_threads);
+    return status;
+  }
+
+  int64_t packed_bytes() const override { return packed_.get_size(); }
+  int64_t scratch_bytes() const override { return scratch_bytes_; }
+  std::string implementation() const override { return implementation_; }
+
+  absl::StatusOr<std::shared_ptr<Operand>> Pack(const void* weights, void* packed) override {
+    try {
+      // Checkpoints hold [outputs][inputs]: a product's [inputs, outputs], transposed.
+      const dnnl::memory::desc plain({shape_.inputs, shape_.outputs}, type(),
+                                     dnnl::memory::format_tag::ba);
+      OneDnn& library = Library();
+      dnnl::memory from(plain, library.engine, const_cast<void*>(weights));
+      auto operand = std::make_shared<Operand>();
+      operand->memory = dnnl::memory(packed_, library.engine, packed);
+      dnnl::reorder(from, operand->memory).execute(library.stream, from, operand->memory);
+      library.stream.wait();
+      return operand;
+    } catch (const dnnl::error& error) {
+      return FromDnnl(error, shape_);
+    }
+  }
+
+  absl::Status Multiply(const void* x, int32_t rows, const Operand& weights, void* scratch,
+                        float* y) override {
+    const auto found = primitives_.find(rows);
+    if (found == primitives_.end()) {
+      return absl::InternalError(absl::StrCat("no product was prepared for ", rows, " rows"));
+    }
+    RowCountPrimitive& prepared = found->second;
+    dnnl_memory_set_data_handle(prepared.x.get(), const_cast<void*>(x));
+    dnnl_memory_set_data_handle(prepared.y.get(), y);
+    dnnl_memory_set_data_handle(prepared.scratch.get(), scratch);
+    const dnnl_exec_arg_t arguments[] = {{DNNL_ARG_SRC, prepared.x.get()},
+                                         {DNNL_ARG_WEIGHTS, weights.memory.get()},
+                                         {DNNL_ARG_DST, prepared.y.get()},
+                                         {DNNL_ARG_SCRATCHPAD, prepared.scratch.get()}};
+    const dnnl_status_t status =
+        dnnl_primitive_execute(prepared.primitive.get(), Library().stream.get(), 4, arguments);
+    if (status == dnnl_success) return absl::OkStatus();
+    return absl::InternalError(absl::StrCat("oneDNN product failed with status ", status));
+  }
+
+ private:
+  dnnl::memory::data_type type() const {
+    return shape_.type == MatmulType::kBf16 ? dnnl::memory::data_type::bf16
+                                            : dnnl::memory::data_type::f32;
+  }
+
+  dnnl::matmul::primitive_desc Describe(int32_t rows, const dnnl::memory::desc& weights) const {
+    using Tag = dnnl::memory::format_tag;
+    dnnl::primitive_attr attributes;
+    attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+    attributes.set_fpmath_mode(dnnl::fpmath_mode::strict);
+    return {Library().engine, dnnl::memory::desc({rows, shape_.inputs}, type(), Tag::ab), weights,
+            dnnl::memory::desc({rows, shape_.outputs}, dnnl::memory::data_type::f32, Tag::ab),
+            attributes};
+  }
+
+  absl::Status BuildPrimitives() {
+    // The layout that suits a middling row count; every other count then uses it.
+    const dnnl::memory::desc any({shape_.inputs, shape_.outputs}, type(),
+                                 dnnl::memory::format_tag::any);
+    const auto middling = Describe(std::min(shape_.max_rows, kCheckedRows), any);
+    packed_ = middling.weights_desc();
+    implementation_ = middling.impl_info_str();
+    for (int32_t rows = PaddedRows(1); rows <= shape_.max_rows; rows = PaddedRows(rows + 1)) {
+      const auto description = Describe(rows, packed_);
+      if (!absl::StartsWith(description.impl_info_str(), "brg")) {
+        return absl::UnimplementedError(
+            absl::StrCat("oneDNN offers ", description.impl_info_str(), " for ", rows, " rows"));
+      }
+      const dnnl::engine& engine = Library().engine;
+      RowCountPrimitive& prepared = primitives_[rows];
+      prepared.primitive = dnnl::matmul(description);
+      prepared.x = dnnl::memory(description.src_desc(), engine, nullptr);
+      prepared.y = dnnl::memory(description.dst_desc(), engine, nullptr);
+      prepared.scratch = dnnl::memory(description.scratchpad_desc(), engine, nullptr);
+      scratch_bytes_ = std::max<int64_t>(scratch_bytes_, description.scratchpad_desc().get_size());
+    }
+    return absl::OkStatus();
+  }
+
+  MatmulShape shape_;
+  dnnl::memory::desc packed_;
+  std::string implementation_;
+  int64_t scratch_bytes_ = 0;
+  std::map<int32_t, RowCountPrimitive> primitives_;
+};
+
+// Eight random rows, their products, and the rows of a run that are drawn from them.
+class InvarianceCheck {
+ public:
+  static constexpr int kBank = 8;
+
+  InvarianceCheck(const MatmulShape& shape, int64_t scratch_bytes)
+      : shape_(shape),
+        row_bytes_(shape.inputs * (shape.type == MatmulType::kBf16 ? 2 : 4)),
+        bank_(kBank * row_bytes_),
+        x_(shape.max_rows * row_bytes_),
+        y_(shape.max_rows * shape.outputs),
+        expected_(kBank * shape.outputs),
+        scratch_(scratch_bytes + 1) {
+    uint32_t state = 12345;
+    for (int64_t i = 0; i < kBank * shape.inputs; ++i) {
+      state = state * 1664525u + 1013904223u;
+      const float value = static_cast<float>(static_cast<int32_t>(state)) * 0x1p-31f;
+      const Bf16 rounded = ToBf16(value);
+      if (shape.type == MatmulType::kBf16) {
+        std::memcpy(bank_.data() + i * 2, &rounded, 2);
+      } else {
+        std::memcpy(bank_.data() + i * 4, &value, 4);
+      }
+    }
+  }
+
+  absl::Status Reference(OneDnnMatmul& matmul, const OneDnnMatmul::Operand& operand) {
+    for (int first = 0; first < kBank; first += 2) {
+      const auto status =
+          matmul.Multiply(bank_.data() + first * row_bytes_, 2, operand, scratch_.data(),
+                          expected_.data() + first * shape_.outputs);
+      if (!status.ok()) return status;
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status Compare(OneDnnMatmul& matmul, const OneDnnMatmul::Operand& operand, int32_t rows,
+                       int32_t threads) {
+    const auto drawn = [](int32_t row) { return (row * 5 + 3) % kBank; };
+    for (int32_t r = 0; r < rows; ++r) {
+      std::memcpy(x_.data() + r * row_bytes_, bank_.data() + drawn(r) * row_bytes_, row_bytes_);
+    }
+    const auto status = matmul.Multiply(x_.data(), rows, operand, scratch_.data(), y_.data());
+    if (!status.ok()) return status;
+    for (int32_t r = 0; r < rows; ++r) {
+      if (std::memcmp(&y_[r * shape_.outputs], &expected_[drawn(r) * shape_.outputs],
+                      shape_.outputs * sizeof(float)) != 0) {
+        return absl::FailedPreconditionError(
+            absl::StrCat(matmul.implementation(), " gives row ", r, " of ", rows, " on ", threads,
+                         " threads other bits than among 2 rows"));
+      }
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  MatmulShape shape_;
+  int64_t row_bytes_;
+  std::vector<char> bank_, x_;
+  std::vector<float> y_, expected_;
+  std::vector<char> scratch_;
+};
+
+}  // namespace
+
+int32_t PaddedRows(int32_t rows) {
+  const auto up = [rows](int32_t step) { return (rows + step - 1) / step * step; };
+  if (rows <= 2) return 2;
+  if (rows <= 16) return up(4);
+  if (rows <= 64) return up(8);
+  if (rows <= 128) return up(16);
+  if (rows <= 512) return up(32);
+  return up(128);
+}
+
+absl::StatusOr<std::unique_ptr<OneDnnMatmul>> OneDnnMatmul::Create(const MatmulShape& shape,
+                                                                   int32_t threads) {
+  auto matmul = std::make_unique<OneDnnMatmulImpl>(shape);
+  const absl::Status status = matmul->Build(threads);
+  if (!status.ok()) return status;
+  return matmul;
+}
+
+absl::Status CheckRowInvariance(const MatmulShape& shape, int32_t threads, const void* weights,
+                                OneDnnMatmul& matmul, const OneDnnMatmul::Operand& operand) {
+  InvarianceCheck check(shape, matmul.scratch_bytes());
+  absl::Status status = check.Reference(matmul, operand);
+  for (int32_t rows = 2; status.ok() && rows <= shape.max_rows; rows = PaddedRows(rows + 1)) {
+    if (rows > kCheckedRows && rows < shape.max_rows) continue;
+    status = check.Compare(matmul, operand, rows, threads);
+  }
+  if (!status.ok() || threads == 1) return status;
+
+  MatmulShape small = shape;
+  small.max_rows = std::min(shape.max_rows, PaddedRows(16));
+  const auto single = OneDnnMatmul::Create(small, 1);
+  if (!single.ok()) return single.status();
+  if ((*single)->packed_bytes() != matmul.packed_bytes()) {
+    return absl::FailedPreconditionError("the weights' layout depends on the number of threads");
+  }
+  InvarianceCheck check_single(shape, std::max((*single)->scratch_bytes(), matmul.scratch_bytes()));
+  status = check_single.Reference(matmul, operand);
+  // Packed anew, since the two may have chosen different layouts.
+  std::vector<char> packed((*single)->packed_bytes() + 64);
+  char* aligned = packed.data() + (64 - reinterpret_cast<uintptr_t>(packed.data()) % 64);
+  const auto repacked = (*single)->Pack(weights, aligned);
+  if (!repacked.ok()) return repacked.status();
+  for (int32_t rows = 2; status.ok() && rows <= small.max_rows; rows = PaddedRows(rows + 1)) {
+    status = check_single.Compare(**single, **repacked, rows, 1);
+  }
+  return status;
+}
+
+}  // namespace hocket
