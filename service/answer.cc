@@ -1,0 +1,191 @@
+#include "service/answer.h"
+
+#include <algorithm>
+#include <span>
+#include <utility>
+
+#include "absl/time/time.h"
+
+namespace hocket {
+namespace {
+
+using Scores = google::protobuf::RepeatedPtrField<v1::TokenScore>;
+
+void SetDuration(absl::Duration from, google::protobuf::Duration* to) {
+  to->set_seconds(absl::ToInt64Seconds(from));
+  to->set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(from % absl::Seconds(1))));
+}
+
+void SetUsage(const Usage& from, v1::Usage* to) {
+  to->set_prompt_tokens(from.prompt_tokens);
+  to->set_cached_tokens(from.cached_tokens);
+  to->set_generated_tokens(from.generated_tokens);
+}
+
+void SetTimings(const RequestTimings& from, v1::Timings* to) {
+  SetDuration(from.queued, to->mutable_queued());
+  SetDuration(from.prefill, to->mutable_prefill());
+  SetDuration(from.decode, to->mutable_decode());
+}
+
+void AddScores(std::span<const TokenScore> from, const AnswerContext& context, Scores* to) {
+  const bool pieces = context.request.detail.token_pieces;
+  for (const TokenScore& score : from) {
+    v1::TokenScore& out = *to->Add();
+    out.set_token_id(score.token);
+    out.set_logprob(score.logprob);
+    out.set_rank(score.rank);
+    if (pieces) out.set_piece(context.text->IdToPiece(score.token).value_or(""));
+    for (const TokenLogprob& alternative : score.top) {
+      v1::TokenLogprob& top = *out.add_top();
+      top.set_token_id(alternative.token);
+      top.set_logprob(alternative.logprob);
+      if (pieces) top.set_piece(context.text->IdToPiece(alternative.token).value_or(""));
+    }
+  }
+}
+
+// A prompt's first token follows nothing, so it has no score.
+void AddFirstToken(const AnswerContext& context, Scores* to) {
+  const TokenId token = context.request.prompt->front();
+  v1::TokenScore& out = *to->Add();
+  out.set_token_id(token);
+  if (context.request.detail.token_pieces) {
+    out.set_piece(context.text->IdToPiece(token).value_or(""));
+  }
+}
+
+// Finished and Choice name the same three fields.
+template <typename Message>
+void SetFinish(const Finish& finish, Message* to) {
+  to->set_finish_reason(FinishReasonOf(finish.reason));
+  if (finish.reason == FinishReason::kStopString) to->set_stop_string(finish.stop_string);
+  if (finish.stop_token) to->set_stop_token(*finish.stop_token);
+}
+
+template <typename Response>
+void SetCommon(const EventBatch& batch, const AnswerContext& context, Response* to) {
+  to->set_request_id(context.request.request_id);
+  to->set_model(context.model_name);
+  if (!batch.finished) return;
+  SetUsage(batch.finished->usage, to->mutable_usage());
+  SetTimings(batch.finished->timings, to->mutable_timings());
+}
+
+}  // namespace
+
+v1::FinishReason FinishReasonOf(FinishReason reason) {
+  switch (reason) {
+    case FinishReason::kStopToken:
+      return v1::FINISH_REASON_STOP_TOKEN;
+    case FinishReason::kStopString:
+      return v1::FINISH_REASON_STOP_STRING;
+    case FinishReason::kLength:
+      return v1::FINISH_REASON_LENGTH;
+    case FinishReason::kContext:
+      return v1::FINISH_REASON_CONTEXT;
+    case FinishReason::kCancelled:
+      return v1::FINISH_REASON_CANCELLED;
+    case FinishReason::kDeadline:
+      return v1::FINISH_REASON_DEADLINE;
+    case FinishReason::kShutdown:
+      return v1::FINISH_REASON_SHUTDOWN;
+    case FinishReason::kError:
+      return v1::FINISH_REASON_ERROR;
+  }
+  return v1::FINISH_REASON_UNSPECIFIED;
+}
+
+void StreamAnswer::AddPromptScores(const EventBatch& batch, const AnswerContext& context,
+                                   std::vector<v1::StreamGenerateResponse>& messages) {
+  if (!context.request.spec->output.prompt_logprobs) return;
+  // A prompt of one token has a list of one, without a score.
+  const bool whole_prompt_is_first = context.request.prompt->size() == 1 && batch.started;
+  std::span<const TokenScore> scores = batch.output.prompt_scores;
+  if (scores.empty() && !whole_prompt_is_first) return;
+  bool first = !std::exchange(prompt_scores_begun_, true);
+  do {
+    const size_t count = std::min(scores.size(), kScoresPerMessage);
+    Scores* to = messages.emplace_back().mutable_prompt_scores()->mutable_scores();
+    if (std::exchange(first, false)) AddFirstToken(context, to);
+    AddScores(scores.first(count), context, to);
+    scores = scores.subspan(count);
+  } while (!scores.empty());
+}
+
+std::vector<v1::StreamGenerateResponse> StreamAnswer::Messages(EventBatch batch,
+                                                               const AnswerContext& context) {
+  std::vector<v1::StreamGenerateResponse> messages;
+  if (batch.refused) return messages;
+  const AnswerDetail& detail = context.request.detail;
+  if (batch.started) {
+    v1::Started& started = *messages.emplace_back().mutable_started();
+    started.set_request_id(context.request.request_id);
+    started.set_model(context.model_name);
+    *started.mutable_settings() = context.request.effective;
+    started.set_prompt_tokens(batch.started->prompt_tokens);
+    started.set_cached_tokens(batch.started->cached_tokens);
+    SetDuration(batch.started->queued, started.mutable_queued());
+  }
+  AddPromptScores(batch, context, messages);
+  Outcome& output = batch.output;
+  const bool shown = !output.text.empty() || !output.scores.empty() ||
+                     (detail.token_ids && !output.tokens.empty());
+  if (shown) {
+    v1::Delta& delta = *messages.emplace_back().mutable_delta();
+    delta.set_text(std::move(output.text));
+    if (detail.token_ids) {
+      delta.mutable_token_ids()->Add(output.tokens.begin(), output.tokens.end());
+    }
+    AddScores(output.scores, context, delta.mutable_logprobs());
+  }
+  if (batch.finished) {
+    v1::Finished& finished = *messages.emplace_back().mutable_finished();
+    SetFinish(batch.finished->finish, &finished);
+    SetUsage(batch.finished->usage, finished.mutable_usage());
+    SetTimings(batch.finished->timings, finished.mutable_timings());
+  }
+  return messages;
+}
+
+v1::GenerateResponse GenerateAnswer(const EventBatch& batch, const AnswerContext& context) {
+  v1::GenerateResponse response;
+  SetCommon(batch, context, &response);
+  *response.mutable_settings() = context.request.effective;
+  if (context.request.spec->output.prompt_logprobs) {
+    AddFirstToken(context, response.mutable_prompt_scores());
+    AddScores(batch.output.prompt_scores, context, response.mutable_prompt_scores());
+  }
+  v1::Choice& choice = *response.add_choices();
+  choice.set_text(batch.output.text);
+  if (context.request.detail.token_ids) {
+    choice.mutable_token_ids()->Add(batch.output.tokens.begin(), batch.output.tokens.end());
+  }
+  AddScores(batch.output.scores, context, choice.mutable_logprobs());
+  if (batch.finished) SetFinish(batch.finished->finish, &choice);
+  return response;
+}
+
+v1::ScoreResponse ScoreAnswer(const EventBatch& batch, const AnswerContext& context) {
+  v1::ScoreResponse response;
+  SetCommon(batch, context, &response);
+  AddFirstToken(context, response.mutable_scores());
+  AddScores(batch.output.prompt_scores, context, response.mutable_scores());
+  double total = 0;
+  for (const TokenScore& score : batch.output.prompt_scores) total += score.logprob;
+  response.set_total_logprob(total);
+  return response;
+}
+
+v1::EmbedResponse EmbedAnswer(const EventBatch& batch, const AnswerContext& context) {
+  v1::EmbedResponse response;
+  SetCommon(batch, context, &response);
+  const OutputSettings& output = context.request.spec->output;
+  response.set_pooling(output.embedding == EmbeddingPooling::kLastToken ? v1::POOLING_LAST_TOKEN
+                                                                        : v1::POOLING_MEAN);
+  response.set_normalized(output.normalize_embedding);
+  response.mutable_embedding()->Add(batch.output.embedding.begin(), batch.output.embedding.end());
+  return response;
+}
+
+}  // namespace hocket

@@ -1,0 +1,187 @@
+#include "service/call.h"
+
+#include <spdlog/spdlog.h>
+
+#include <utility>
+
+#include "service/status.h"
+
+namespace hocket {
+namespace {
+
+// How long a refused client should wait: about the time in which a place in the line comes free.
+constexpr absl::Duration kRetryDelay = absl::Seconds(1);
+
+}  // namespace
+
+Call::Call(const CallParts& parts, absl::string_view method, bool streams, absl::Time deadline)
+    : parts_(parts),
+      method_(method),
+      streams_(streams),
+      deadline_(deadline),
+      received_(absl::Now()),
+      last_token_(absl::InfinitePast()) {
+  context_.model_name = parts.validator->model_name();
+  context_.text = parts.text;
+}
+
+void Call::Start(std::function<absl::StatusOr<ValidRequest>()> validate) {
+  std::shared_ptr<Call> self = shared_from_this();
+  const bool taken = parts_.text_pool->TrySchedule(
+      [self, validate = std::move(validate)] { self->Submit(validate()); });
+  if (taken) return;
+  Refuse(WithRetryAfter(
+      absl::ResourceExhaustedError("too many requests wait to be tokenized; try again later"),
+      kRetryDelay));
+}
+
+void Call::Submit(absl::StatusOr<ValidRequest> valid) {
+  if (!valid.ok()) return Refuse(valid.status());
+  context_.request = *std::move(valid);
+  {
+    absl::MutexLock lock(&mutex_);
+    if (gone_) valid = absl::CancelledError("the client went away");
+  }
+  if (!valid.ok()) return Refuse(valid.status());
+  const ValidRequest& request = context_.request;
+  absl::Status status = parts_.engine->Submit({.id = request.request_id,
+                                               .prompt = request.prompt,
+                                               .max_new_tokens = request.max_new_tokens,
+                                               .spec = request.spec,
+                                               .deadline = deadline_,
+                                               .sink = shared_from_this()});
+  if (!status.ok()) {
+    if (absl::IsResourceExhausted(status)) status = WithRetryAfter(status, kRetryDelay);
+    return Refuse(status);
+  }
+  bool gone = false;
+  {
+    absl::MutexLock lock(&mutex_);
+    // Only now may the id be cancelled: before, it could have been another request's.
+    held_ = true;
+    gone = gone_ && !ended_;
+  }
+  if (gone) parts_.engine->Cancel(request.request_id);
+}
+
+void Call::Refuse(absl::Status status) {
+  absl::MutexLock lock(&mutex_);
+  ended_ = true;
+  pending_.Refuse(std::move(status));
+  Schedule();
+}
+
+void Call::ClientGone() {
+  {
+    absl::MutexLock lock(&mutex_);
+    gone_ = true;
+    if (!held_ || ended_) return;
+  }
+  parts_.engine->Cancel(context_.request.request_id);
+}
+
+void Call::OnStarted(const StartedEvent& event) {
+  parts_.metrics->CountPromptTokens(event.prompt_tokens - event.cached_tokens, event.cached_tokens);
+  absl::MutexLock lock(&mutex_);
+  pending_.Add(event);
+  if (streams_) Schedule();
+}
+
+void Call::OnOutcome(Outcome outcome) {
+  if (!outcome.tokens.empty()) {
+    const absl::Time now = absl::Now();
+    if (last_token_ == absl::InfinitePast()) {
+      parts_.metrics->ObserveFirstToken(now - received_);
+    } else {
+      parts_.metrics->ObserveNextToken(now - last_token_);
+    }
+    last_token_ = now;
+    parts_.metrics->CountGeneratedTokens(static_cast<int64_t>(outcome.tokens.size()));
+  }
+  absl::MutexLock lock(&mutex_);
+  pending_.Add(std::move(outcome));
+  if (streams_) Schedule();
+}
+
+void Call::OnFinished(const FinishedEvent& event) {
+  parts_.metrics->ObserveFinished(event, absl::Now() - received_);
+  absl::MutexLock lock(&mutex_);
+  pending_.Add(event);
+  ended_ = true;
+  Schedule();
+}
+
+void Call::Schedule() {
+  if (scheduled_ || sending_ || pending_.empty()) return;
+  scheduled_ = true;
+  parts_.delivery->Schedule(shared_from_this());
+}
+
+void Call::Deliver() {
+  EventBatch batch;
+  {
+    absl::MutexLock lock(&mutex_);
+    scheduled_ = false;
+    batch = pending_.Take();
+    sending_ = true;
+  }
+  std::optional<absl::Status> end;
+  if (batch.ends()) {
+    end = EndStatus(batch);
+    parts_.metrics->CountRequest(method_, StatusLabel(*end));
+    Log(batch, *end);
+  }
+  Send(std::move(batch), std::move(end));
+}
+
+void Call::BatchSent() {
+  absl::MutexLock lock(&mutex_);
+  sending_ = false;
+  Schedule();
+}
+
+absl::Status Call::EndStatus(const EventBatch& batch) const {
+  if (batch.refused) return *batch.refused;
+  const absl::Status& status = batch.finished->status;
+  if (!status.ok()) return status;
+  // The engine gives a status with these; a call must not end OK with an answer cut short.
+  switch (batch.finished->finish.reason) {
+    case FinishReason::kCancelled:
+      return absl::CancelledError("the request was cancelled");
+    case FinishReason::kDeadline:
+      return absl::DeadlineExceededError("the call's deadline passed");
+    case FinishReason::kShutdown:
+      return absl::UnavailableError("the server stopped before the request was finished");
+    case FinishReason::kError:
+      return absl::InternalError("the request failed");
+    default:
+      return absl::OkStatus();
+  }
+}
+
+void Call::Log(const EventBatch& batch, const absl::Status& status) const {
+  const absl::string_view outcome = StatusLabel(status);
+  const double total_ms = absl::ToDoubleMilliseconds(absl::Now() - received_);
+  const fmt::string_view method(method_.data(), method_.size());
+  const fmt::string_view label(outcome.data(), outcome.size());
+  if (status.code() == absl::StatusCode::kInternal) {
+    spdlog::error("request {} failed: {}", context_.request.request_id, status.ToString());
+  }
+  if (batch.refused) {
+    spdlog::info("request id={} method={} outcome={} total_ms={:.1f}", context_.request.request_id,
+                 method, label, total_ms);
+    return;
+  }
+  const FinishedEvent& end = *batch.finished;
+  spdlog::info(
+      "request id={} method={} outcome={} reason={} prompt_tokens={} cached_tokens={} "
+      "generated_tokens={} queued_ms={:.1f} prefill_ms={:.1f} decode_ms={:.1f} total_ms={:.1f}",
+      context_.request.request_id, method, label,
+      v1::FinishReason_Name(FinishReasonOf(end.finish.reason)), end.usage.prompt_tokens,
+      end.usage.cached_tokens, end.usage.generated_tokens,
+      absl::ToDoubleMilliseconds(end.timings.queued),
+      absl::ToDoubleMilliseconds(end.timings.prefill),
+      absl::ToDoubleMilliseconds(end.timings.decode), total_ms);
+}
+
+}  // namespace hocket

@@ -1,0 +1,47 @@
+// One thread that carries events from the engine to gRPC. The engine thread only puts a call on the
+// list, which wakes this thread at most once a step; turning events into messages, serializing and
+// sending happen here.
+#ifndef HOCKET_SERVICE_DELIVERY_THREAD_H_
+#define HOCKET_SERVICE_DELIVERY_THREAD_H_
+
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+
+namespace hocket {
+
+class Deliverable {
+ public:
+  virtual ~Deliverable() = default;
+  virtual void Deliver() = 0;  // On the delivery thread; must not block.
+};
+
+class DeliveryThread {
+ public:
+  DeliveryThread();
+  ~DeliveryThread();  // Delivers what is scheduled, then ends the thread.
+  DeliveryThread(const DeliveryThread&) = delete;
+  DeliveryThread& operator=(const DeliveryThread&) = delete;
+
+  // Any thread. Callers keep a thing from being scheduled again before it is delivered, which
+  // bounds the list by the number of calls.
+  void Schedule(std::shared_ptr<Deliverable> deliverable);
+
+ private:
+  void Run();
+  bool HasWork() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return closing_ || !scheduled_.empty();
+  }
+
+  absl::Mutex mutex_;
+  std::vector<std::shared_ptr<Deliverable>> scheduled_ ABSL_GUARDED_BY(mutex_);
+  bool closing_ ABSL_GUARDED_BY(mutex_) = false;
+  std::thread thread_;
+};
+
+}  // namespace hocket
+
+#endif  // HOCKET_SERVICE_DELIVERY_THREAD_H_

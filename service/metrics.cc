@@ -1,0 +1,175 @@
+#include "service/metrics.h"
+
+#include <string>
+
+#ifndef HOCKET_VERSION
+#define HOCKET_VERSION "unknown"
+#endif
+
+namespace hocket {
+namespace {
+
+using prometheus::Counter;
+using prometheus::Family;
+using prometheus::Gauge;
+using prometheus::Histogram;
+using Buckets = Histogram::BucketBoundaries;
+
+// From under a millisecond (a tiny model's step) to ten minutes (a long story's end).
+const Buckets& LatencyBuckets() {
+  static const Buckets* const buckets =
+      new Buckets{0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5,
+                  1,      2,     5,     10,    30,   60,   120,  300, 600};
+  return *buckets;
+}
+
+const Buckets& CountBuckets() {
+  static const Buckets* const buckets =
+      new Buckets{1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096};
+  return *buckets;
+}
+
+Family<Counter>& Counters(prometheus::Registry* registry, const char* name, const char* help) {
+  return prometheus::BuildCounter().Name(name).Help(help).Register(*registry);
+}
+
+Counter& OneCounter(prometheus::Registry* registry, const char* name, const char* help) {
+  return Counters(registry, name, help).Add({});
+}
+
+Gauge& OneGauge(prometheus::Registry* registry, const char* name, const char* help) {
+  return prometheus::BuildGauge().Name(name).Help(help).Register(*registry).Add({});
+}
+
+Histogram& OneHistogram(prometheus::Registry* registry, const char* name, const char* help,
+                        const Buckets& buckets) {
+  return prometheus::BuildHistogram().Name(name).Help(help).Register(*registry).Add({}, buckets);
+}
+
+Counter& Phase(prometheus::Registry* registry, const char* phase) {
+  return Counters(registry, "hocket_step_phase_seconds_total", "Time spent in each part of a step.")
+      .Add({{"phase", phase}});
+}
+
+absl::string_view ReasonLabel(FinishReason reason) {
+  switch (reason) {
+    case FinishReason::kStopToken:
+      return "stop_token";
+    case FinishReason::kStopString:
+      return "stop_string";
+    case FinishReason::kLength:
+      return "length";
+    case FinishReason::kContext:
+      return "context";
+    case FinishReason::kCancelled:
+      return "cancelled";
+    case FinishReason::kDeadline:
+      return "deadline";
+    case FinishReason::kShutdown:
+      return "shutdown";
+    case FinishReason::kError:
+      return "error";
+  }
+  return "unknown";
+}
+
+}  // namespace
+
+Metrics::Metrics(prometheus::Registry* registry, const ModelInfo& info)
+    : requests_(Counters(registry, "hocket_requests_total",
+                         "Calls ended, by method and by outcome: ok or the status code.")),
+      finish_reasons_(Counters(registry, "hocket_finish_reasons_total",
+                               "Requests that the engine ended, by finish reason.")),
+      prompt_tokens_(OneCounter(registry, "hocket_prompt_tokens_total",
+                                "Prompt tokens of the requests that were started.")),
+      cached_tokens_(OneCounter(registry, "hocket_prompt_cached_tokens_total",
+                                "Of those, found in the cache.")),
+      generated_tokens_(OneCounter(registry, "hocket_generated_tokens_total", "Tokens generated.")),
+      first_token_seconds_(OneHistogram(registry, "hocket_time_to_first_token_seconds",
+                                        "From the call's arrival to its first token.",
+                                        LatencyBuckets())),
+      inter_token_seconds_(OneHistogram(registry, "hocket_inter_token_seconds",
+                                        "Between two tokens of one request.", LatencyBuckets())),
+      request_seconds_(OneHistogram(registry, "hocket_request_seconds",
+                                    "From the call's arrival to its end in the engine.",
+                                    LatencyBuckets())),
+      queue_seconds_(OneHistogram(registry, "hocket_request_queue_seconds",
+                                  "From admission to the first computed token.", LatencyBuckets())),
+      running_(OneGauge(registry, "hocket_requests_running", "Sequences in the running batch.")),
+      waiting_(OneGauge(registry, "hocket_requests_waiting", "Requests waiting for their start.")),
+      kv_used_(OneGauge(registry, "hocket_kv_blocks_used", "KV blocks in use.")),
+      kv_total_(OneGauge(registry, "hocket_kv_blocks_total", "KV blocks that exist.")),
+      step_seconds_(OneHistogram(registry, "hocket_step_seconds",
+                                 "A step: plan, execute and commit.", LatencyBuckets())),
+      step_rows_(OneHistogram(registry, "hocket_step_batch_rows",
+                              "Sequences in a step: decode rows and prefill chunks.",
+                              CountBuckets())),
+      step_prefill_tokens_(OneHistogram(registry, "hocket_step_prefill_tokens",
+                                        "Prompt tokens computed in a step that has any.",
+                                        CountBuckets())),
+      forward_seconds_(Phase(registry, "forward")),
+      sample_seconds_(Phase(registry, "sample")),
+      text_seconds_(Phase(registry, "text")),
+      schedule_seconds_(Phase(registry, "schedule")),
+      preemptions_(OneCounter(registry, "hocket_preemptions_total",
+                              "Sequences that gave their blocks back to be recomputed.")) {
+  prometheus::BuildGauge()
+      .Name("hocket_build_info")
+      .Help("Always 1; the labels say what runs.")
+      .Register(*registry)
+      .Add({{"version", HOCKET_VERSION},
+            {"model", info.name},
+            {"architecture", info.architecture},
+            {"cpu", info.cpu}})
+      .Set(1);
+}
+
+void Metrics::OnStep(const StepObservation& step) {
+  step_seconds_.Observe(absl::ToDoubleSeconds(step.duration));
+  step_rows_.Observe(step.decode_rows + step.prefill_rows);
+  if (step.prefill_tokens > 0) step_prefill_tokens_.Observe(step.prefill_tokens);
+  forward_seconds_.Increment(step.timings.forward_seconds);
+  sample_seconds_.Increment(step.timings.sample_seconds);
+  text_seconds_.Increment(step.timings.text_seconds);
+  schedule_seconds_.Increment(absl::ToDoubleSeconds(step.duration - step.execute));
+  if (step.stats.preemptions > preemptions_seen_) {
+    preemptions_.Increment(static_cast<double>(step.stats.preemptions - preemptions_seen_));
+    preemptions_seen_ = step.stats.preemptions;
+  }
+}
+
+void Metrics::CountRequest(absl::string_view method, absl::string_view outcome) {
+  requests_.Add({{"method", std::string(method)}, {"outcome", std::string(outcome)}}).Increment();
+}
+
+void Metrics::CountPromptTokens(int64_t computed, int64_t cached) {
+  prompt_tokens_.Increment(static_cast<double>(computed + cached));
+  cached_tokens_.Increment(static_cast<double>(cached));
+}
+
+void Metrics::CountGeneratedTokens(int64_t tokens) {
+  generated_tokens_.Increment(static_cast<double>(tokens));
+}
+
+void Metrics::ObserveFirstToken(absl::Duration since_received) {
+  first_token_seconds_.Observe(absl::ToDoubleSeconds(since_received));
+}
+
+void Metrics::ObserveNextToken(absl::Duration since_last) {
+  inter_token_seconds_.Observe(absl::ToDoubleSeconds(since_last));
+}
+
+void Metrics::ObserveFinished(const FinishedEvent& event, absl::Duration since_received) {
+  finish_reasons_.Add({{"reason", std::string(ReasonLabel(event.finish.reason))}}).Increment();
+  request_seconds_.Observe(absl::ToDoubleSeconds(since_received));
+  queue_seconds_.Observe(absl::ToDoubleSeconds(event.timings.queued));
+}
+
+void Metrics::SetStats(const SchedulerStats& stats) {
+  running_.Set(stats.running_sequences);
+  waiting_.Set(stats.waiting_requests);
+  kv_used_.Set(stats.used_blocks);
+  kv_total_.Set(stats.total_blocks);
+}
+
+}  // namespace hocket
