@@ -1,0 +1,1 @@
+"""The seeded grammar from which the Tales corpus is written."""
