@@ -1,0 +1,23 @@
+#include "service/cli/load_runtime.h"
+
+#include <string>
+#include <string_view>
+
+#include "absl/strings/str_cat.h"
+#include "service/cli/stage_progress.h"
+
+namespace hocket {
+
+absl::StatusOr<std::unique_ptr<ModelRuntime>> LoadRuntime(RuntimeSettings settings) {
+  StageProgress progress = StageProgress::OnStderr();
+  settings.progress = [&progress](std::string_view stage, double fraction) {
+    progress.Show(absl::StrCat("loading: ", std::string(stage)), fraction);
+  };
+  absl::StatusOr<std::unique_ptr<ModelRuntime>> runtime = ModelRuntime::Load(settings);
+  progress.Finish();
+  if (runtime.ok()) return runtime;
+  return absl::Status(runtime.status().code(), absl::StrCat("--model ", settings.model_dir, ": ",
+                                                            runtime.status().message()));
+}
+
+}  // namespace hocket

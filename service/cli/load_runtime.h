@@ -1,0 +1,17 @@
+// Loads a model with progress on stderr, for every command that has one. Main thread.
+#ifndef HOCKET_SERVICE_CLI_LOAD_RUNTIME_H_
+#define HOCKET_SERVICE_CLI_LOAD_RUNTIME_H_
+
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "runtime/model_runtime.h"
+
+namespace hocket {
+
+// As ModelRuntime::Load; its errors come with --model and the folder in front.
+absl::StatusOr<std::unique_ptr<ModelRuntime>> LoadRuntime(RuntimeSettings settings);
+
+}  // namespace hocket
+
+#endif  // HOCKET_SERVICE_CLI_LOAD_RUNTIME_H_

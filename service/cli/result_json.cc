@@ -1,0 +1,109 @@
+#include "service/cli/result_json.h"
+
+#include <cmath>
+#include <cstdlib>
+
+#include "absl/strings/str_format.h"
+#include "absl/time/time.h"
+
+namespace hocket {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+double Milliseconds(absl::Duration duration) {
+  return std::round(absl::ToDoubleMicroseconds(duration)) / 1e3;
+}
+
+Json LogprobsJson(std::span<const TokenScore> scores) {
+  Json list = Json::array();
+  for (const TokenScore& score : scores) {
+    list.push_back({{"id", score.token},
+                    {"logprob", FloatJson(score.logprob)},
+                    {"rank", score.rank},
+                    {"top", TopJson(score.top)}});
+  }
+  return list;
+}
+
+Json TimingsJson(const CompletionResult& result) {
+  const RequestTimings& timings = result.finished.timings;
+  Json json = {{"queued_ms", Milliseconds(timings.queued)},
+               {"prefill_ms", Milliseconds(timings.prefill)},
+               {"decode_ms", Milliseconds(timings.decode)},
+               {"first_token_ms", Milliseconds(result.first_token)},
+               {"total_ms", Milliseconds(result.total)}};
+  return json;
+}
+
+}  // namespace
+
+std::string_view FinishReasonName(FinishReason reason) {
+  switch (reason) {
+    case FinishReason::kStopToken:
+      return "stop_token";
+    case FinishReason::kStopString:
+      return "stop_string";
+    case FinishReason::kLength:
+      return "length";
+    case FinishReason::kContext:
+      return "context";
+    case FinishReason::kCancelled:
+      return "cancelled";
+    case FinishReason::kDeadline:
+      return "deadline";
+    case FinishReason::kShutdown:
+      return "shutdown";
+    case FinishReason::kError:
+      return "error";
+  }
+  return "unknown";
+}
+
+Json FloatJson(float value) {
+  if (!std::isfinite(value)) return nullptr;
+  return std::strtod(absl::StrFormat("%.9g", value).c_str(), nullptr);
+}
+
+Json TopJson(std::span<const TokenLogprob> top) {
+  Json list = Json::array();
+  for (const TokenLogprob& entry : top) {
+    list.push_back({{"id", entry.token}, {"logprob", FloatJson(entry.logprob)}});
+  }
+  return list;
+}
+
+Json CompletionJson(const ModelInfo& info, const GenerationSpec& spec,
+                    const CompletionResult& result) {
+  const Finish& finish = result.finished.finish;
+  Json json;
+  json["model"] = info.name;
+  json["precision"] = PrecisionName(info.precision);
+  json["text"] = result.text;
+  json["tokens"] = result.tokens;
+  if (spec.output.logprobs) json["logprobs"] = LogprobsJson(result.scores);
+  json["finish_reason"] = FinishReasonName(finish.reason);
+  if (finish.reason == FinishReason::kStopString) json["stop_string"] = finish.stop_string;
+  if (finish.stop_token) json["stop_token"] = *finish.stop_token;
+  json["seed"] = spec.sampling.seed;
+  json["sampling"] = {{"temperature", FloatJson(spec.sampling.temperature)},
+                      {"top_k", spec.sampling.top_k},
+                      {"top_p", FloatJson(spec.sampling.top_p)},
+                      {"max_new_tokens", spec.stopping.max_new_tokens},
+                      {"min_new_tokens", spec.stopping.min_new_tokens},
+                      {"stop_strings", spec.stopping.stop_strings},
+                      {"stop_tokens", spec.stopping.stop_tokens},
+                      {"ignore_eos", spec.stopping.ignore_eos}};
+  const Usage& usage = result.finished.usage;
+  json["usage"] = {{"prompt_tokens", usage.prompt_tokens},
+                   {"cached_tokens", usage.cached_tokens},
+                   {"generated_tokens", usage.generated_tokens}};
+  json["timings"] = TimingsJson(result);
+  return json;
+}
+
+std::string JsonLine(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace hocket

@@ -1,0 +1,99 @@
+#include "service/cli/sampling_flags.h"
+
+#include <limits>
+#include <random>
+
+#include "CLI/CLI.hpp"
+#include "absl/strings/str_cat.h"
+#include "service/cli/flag_checks.h"
+#include "service/cli/number_list.h"
+
+namespace hocket {
+namespace {
+
+constexpr int64_t kMaxInt32 = std::numeric_limits<int32_t>::max();
+
+uint64_t DrawSeed() {
+  std::random_device device;
+  return uint64_t{device()} << 32 | device();
+}
+
+}  // namespace
+
+void SamplingFlags::AddSampling(CLI::App& app) {
+  app.add_option("-t,--temperature", temperature, "0 is greedy (default: the model's own, or 1)")
+      ->check(Number(0, std::numeric_limits<float>::max()))
+      ->type_name("T");
+  app.add_option("--top-k", top_k, "Keep the K most likely tokens (0: all)")
+      ->check(WholeNumber(0, kMaxInt32))
+      ->type_name("K");
+  app.add_option("--top-p", top_p, "Keep the most likely tokens whose probability reaches P")
+      ->check(Number(0, 1, /*above_low=*/true))
+      ->type_name("P");
+}
+
+void SamplingFlags::AddStopping(CLI::App& app) {
+  app.add_option_function<std::string>(
+         "--seed",
+         [this](const std::string& text) {
+           uint64_t value = 0;
+           if (!CLI::detail::lexical_cast(text, value)) {
+             throw CLI::ValidationError("--seed", absl::StrCat(text, " is out of range"));
+           }
+           seed = value;
+         },
+         "Makes the answer repeatable (default: drawn, and told at the end)")
+      ->type_name("N");
+  app.add_option("-n,--max-new-tokens", max_new_tokens, "Tokens to generate at most")
+      ->check(WholeNumber(1, kMaxInt32))
+      ->capture_default_str()
+      ->type_name("N");
+  app.add_option("--min-new-tokens", min_new_tokens, "Tokens before which it cannot end by itself")
+      ->check(WholeNumber(0, kMaxInt32))
+      ->capture_default_str()
+      ->type_name("N");
+  app.add_option("--stop", stop_strings, "End at this text; may be given several times")
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+      ->allow_extra_args(false)
+      ->type_name("TEXT");
+  app.add_option("--stop-token", stop_tokens, "End at this token id; may be given several times")
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+      ->allow_extra_args(false)
+      ->check(WholeNumber(0, kMaxInt32))
+      ->type_name("ID");
+  app.add_flag("--ignore-eos", ignore_eos, "Go on after the model's end-of-text token");
+  app.add_flag("--include-stop", include_stop_string, "Keep the stop text in the answer");
+}
+
+absl::Status SamplingFlags::Check() const {
+  if (min_new_tokens > max_new_tokens) {
+    return absl::InvalidArgumentError(absl::StrCat("--min-new-tokens: ", min_new_tokens,
+                                                   " is above --max-new-tokens ", max_new_tokens));
+  }
+  for (const std::string& stop : stop_strings) {
+    if (stop.empty()) return absl::InvalidArgumentError("--stop: the text is empty");
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<GenerationSpec> SamplingFlags::MakeSpec(const ModelInfo& info) const {
+  GenerationSpec spec;
+  spec.sampling = info.default_sampling;
+  if (temperature) spec.sampling.temperature = *temperature;
+  if (top_k) spec.sampling.top_k = *top_k;
+  if (top_p) spec.sampling.top_p = *top_p;
+  spec.sampling.seed = seed ? *seed : DrawSeed();
+  spec.stopping.max_new_tokens = max_new_tokens;
+  spec.stopping.min_new_tokens = min_new_tokens;
+  spec.stopping.stop_tokens = stop_tokens;
+  spec.stopping.ignore_eos = ignore_eos;
+  spec.stopping.stop_strings = stop_strings;
+  spec.stopping.include_stop_string = include_stop_string;
+  if (absl::Status status = CheckTokens(stop_tokens, info.vocabulary_size); !status.ok()) {
+    return absl::InvalidArgumentError(absl::StrCat("--stop-token: ", status.message()));
+  }
+  if (absl::Status status = spec.Validate(); !status.ok()) return status;
+  return spec;
+}
+
+}  // namespace hocket

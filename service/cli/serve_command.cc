@@ -1,0 +1,166 @@
+// `hocket serve`: the gRPC service on one model. Every flag can also come from a config file and
+// from the environment.
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include <limits>
+#include <memory>
+#include <string>
+
+#include "CLI/CLI.hpp"
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "service/cli/address.h"
+#include "service/cli/command.h"
+#include "service/cli/flag_checks.h"
+#include "service/cli/load_runtime.h"
+#include "service/cli/model_flags.h"
+#include "service/engine_settings.h"
+#include "service/server.h"
+#include "service/stop_signals.h"
+
+namespace hocket {
+namespace {
+
+constexpr int64_t kMaxInt32 = std::numeric_limits<int32_t>::max();
+
+CLI::Validator Address(bool may_be_off) {
+  return CLI::Validator(
+      [may_be_off](std::string& text) -> std::string {
+        if (may_be_off && text == "off") return "";
+        return std::string(ParseAddress(text).status().message());
+      },
+      "");
+}
+
+// Names each flag's environment variable after it: --drain-seconds is HOCKET_DRAIN_SECONDS.
+void NameEnvironment(CLI::App& app) {
+  for (CLI::Option* option : app.get_options()) {
+    if (option->get_lnames().empty() || !option->get_envname().empty()) continue;
+    const std::string& name = option->get_lnames().front();
+    if (name == "help" || name == "config") continue;
+    option->envname(
+        absl::StrCat("HOCKET_", absl::AsciiStrToUpper(absl::StrReplaceAll(name, {{"-", "_"}}))));
+  }
+}
+
+class ServeCommand final : public Command {
+ public:
+  absl::string_view name() const override { return "serve"; }
+  absl::string_view summary() const override { return "Serve a model over gRPC until SIGTERM"; }
+
+  void AddFlags(CLI::App& app) override {
+    app.set_config("--config", "", "TOML or INI file of settings, named as the flags are");
+    app.get_config_ptr()->type_name("FILE")->envname("HOCKET_CONFIG");
+    app.add_option("--listen", listen_, "gRPC address (port 0: any free one)")
+        ->check(Address(false))
+        ->capture_default_str()
+        ->type_name("HOST:PORT");
+    app.add_option("--metrics-listen", metrics_listen_, "Prometheus page's address, or off")
+        ->check(Address(true))
+        ->capture_default_str()
+        ->type_name("HOST:PORT");
+    app.add_option("--model-name", server_.model_name, "What clients call it (default: its folder)")
+        ->type_name("NAME");
+    model_.Add(app);
+    AddLimits(app);
+    app.add_option("--drain-seconds", drain_seconds_,
+                   "Time that running requests get after SIGTERM")
+        ->check(Number(0, 86400))
+        ->capture_default_str()
+        ->type_name("S");
+    app.add_flag("--reflection,!--no-reflection", server_.reflection,
+                 "gRPC reflection, for grpcurl (on unless turned off)");
+    app.add_flag("--channelz", server_.channelz, "gRPC channelz, for debugging connections");
+    app.add_option("--log-format", log_format_, "text or json, on stderr")
+        ->check(CLI::IsMember({"text", "json"}))
+        ->capture_default_str();
+    app.add_option("--log-level", log_level_, "debug, info, warning or error")
+        ->check(CLI::IsMember({"debug", "info", "warning", "error"}))
+        ->capture_default_str();
+    NameEnvironment(app);
+  }
+
+  absl::Status Check() override {
+    absl::StatusOr<HostPort> listen = ParseAddress(listen_);
+    if (!listen.ok()) return listen.status();
+    server_.host = listen->host;
+    server_.port = listen->port;
+    server_.metrics_port = -1;
+    if (metrics_listen_ != "off") {
+      absl::StatusOr<HostPort> metrics = ParseAddress(metrics_listen_);
+      if (!metrics.ok()) return metrics.status();
+      server_.metrics_host = metrics->host;
+      server_.metrics_port = metrics->port;
+    }
+    server_.drain = absl::Seconds(drain_seconds_);
+    return server_.Validate();
+  }
+
+  absl::StatusOr<int> Run() override {
+    SetUpLog();
+    StopSignals signals;
+    absl::StatusOr<RuntimeSettings> settings = model_.Resolve();
+    if (!settings.ok()) return settings.status();
+    absl::StatusOr<std::unique_ptr<ModelRuntime>> runtime = LoadRuntime(*settings);
+    if (!runtime.ok()) return runtime.status();
+    SchedulerSettings scheduler = SchedulerSettingsFor(*settings, (*runtime)->info());
+    scheduler.max_waiting_requests = max_waiting_requests_;
+    const absl::Status status = RunServer(server_, scheduler, **runtime, signals);
+    if (!status.ok()) return status;
+    return 0;
+  }
+
+ private:
+  void AddLimits(CLI::App& app) {
+    const auto limit = [&app](std::string flag, auto& value, std::string description, int64_t low,
+                              int64_t high) {
+      app.add_option(std::move(flag), value, std::move(description))
+          ->check(WholeNumber(low, high))
+          ->capture_default_str()
+          ->type_name("N");
+    };
+    limit("--max-waiting-requests", max_waiting_requests_,
+          "Requests that may wait before new ones are refused", 1, kMaxInt32);
+    limit("--max-concurrent-streams", server_.max_concurrent_streams,
+          "Calls at a time on one connection", 1, kMaxInt32);
+    limit("--max-text-threads", server_.max_text_threads, "Threads that tokenize and render chats",
+          1, 256);
+    limit("--max-queued-texts", server_.max_queued_texts, "Requests that may wait for one of those",
+          1, kMaxInt32);
+    app.add_option("--max-prompt-bytes", server_.max_prompt_bytes, "Of a request's text or chat")
+        ->transform(ByteSize())
+        ->capture_default_str()
+        ->type_name("SIZE");
+    app.add_option("--max-message-bytes", server_.max_message_bytes, "Of one gRPC message")
+        ->transform(ByteSize())
+        ->capture_default_str()
+        ->type_name("SIZE");
+  }
+
+  void SetUpLog() const {
+    auto logger = spdlog::stderr_logger_mt("hocket");
+    logger->set_pattern(log_format_ == "json"
+                            ? R"({"time":"%Y-%m-%dT%H:%M:%S.%e%z","level":"%l","event":"%v"})"
+                            : "%Y-%m-%dT%H:%M:%S.%e%z %l %v");
+    logger->set_level(spdlog::level::from_str(log_level_));
+    logger->flush_on(spdlog::level::info);
+    spdlog::set_default_logger(std::move(logger));
+  }
+
+  ModelFlags model_;
+  ServerSettings server_;
+  std::string listen_ = "127.0.0.1:50051";
+  std::string metrics_listen_ = "127.0.0.1:9464";
+  int32_t max_waiting_requests_ = SchedulerSettings().max_waiting_requests;
+  double drain_seconds_ = absl::ToDoubleSeconds(ServerSettings().drain);
+  std::string log_format_ = "text";
+  std::string log_level_ = "info";
+};
+
+}  // namespace
+
+std::unique_ptr<Command> NewServeCommand() { return std::make_unique<ServeCommand>(); }
+
+}  // namespace hocket
