@@ -1,5 +1,7 @@
-// Turns one sequence's tokens into text as they come, never emitting half a UTF-8 character: the
-// concatenation of all it returns equals the tokenizer's decoding of the whole run. One per
+// Turns one sequence's tokens into text as they come, never emitting half a UTF-8 character. All it
+// returns, put together, is exactly Decode(prompt + tokens) without the characters at its beginning
+// that Decode(prompt) has too. (A prompt that ends within a character gives it to the first tokens.)
+// A token costs a decode of at most 24 tokens, and at most one character is held back. One per
 // sequence; not thread-safe.
 #ifndef HOCKET_RUNTIME_TEXT_DETOKENIZER_H_
 #define HOCKET_RUNTIME_TEXT_DETOKENIZER_H_
@@ -8,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "runtime/text/tokenizer.h"
 
@@ -26,10 +29,15 @@ class Detokenizer {
   absl::StatusOr<std::string> Finish();
 
  private:
+  std::string Release(size_t end);
+  absl::Status CutWindow();
+  bool IsTextless(TokenId token) const;
+
   const Tokenizer* tokenizer_;
   bool skip_special_tokens_;
-  std::vector<TokenId> window_;  // Tokens since the last safe cut.
-  size_t context_tokens_ = 0;    // Of the window's, those whose text has been emitted.
+  std::vector<TokenId> window_;  // The latest tokens, those that have text.
+  std::string text_;             // The window's text.
+  std::string emitted_;          // What of it has been emitted, or was the prompt's.
 };
 
 }  // namespace hocket

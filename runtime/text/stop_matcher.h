@@ -1,5 +1,7 @@
 // Finds stop strings in text that arrives in pieces, however they are split, and holds back the
-// text that may still become part of one. One per sequence; not thread-safe.
+// text that may still become part of one: the longest ending that begins a stop string, so less than
+// the longest of them. A piece costs its own and the held bytes times the number of stop strings,
+// which is meant for tens of strings of a hundred bytes. One per sequence; not thread-safe.
 #ifndef HOCKET_RUNTIME_TEXT_STOP_MATCHER_H_
 #define HOCKET_RUNTIME_TEXT_STOP_MATCHER_H_
 

@@ -28,7 +28,10 @@ class Tokenizer {
   // adds what the tokenizer's post-processor adds (a beginning-of-text token, say).
   absl::StatusOr<std::vector<TokenId>> Encode(std::string_view text, bool add_special_tokens) const;
 
-  // The text of the whole run of tokens; incomplete UTF-8 at the end becomes U+FFFD.
+  // The text of the whole run of tokens. Ill-formed UTF-8 becomes U+FFFD, one for each maximal
+  // ill-formed part (for a byte-fallback tokenizer too, where the ecosystem turns the whole run of
+  // byte tokens into U+FFFD). Ids that the vocabulary does not hold, as of a model's padded rows,
+  // have no text; a negative one is INVALID_ARGUMENT.
   absl::StatusOr<std::string> Decode(std::span<const TokenId> tokens,
                                      bool skip_special_tokens) const;
 
@@ -36,7 +39,7 @@ class Tokenizer {
   std::optional<std::string> IdToPiece(TokenId token) const;
   std::optional<TokenId> PieceToId(std::string_view piece) const;
 
-  int32_t vocabulary_size() const;  // With added tokens.
+  int32_t vocabulary_size() const;  // One more than the highest id, added tokens included.
   bool IsSpecial(TokenId token) const;
 
  private:
