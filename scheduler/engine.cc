@@ -55,8 +55,8 @@ class Engine::Loop {
   bool TakeCommands();  // Waits for something to do; false when the thread is to stop.
   void Obey(Command& command, absl::Time now);
   void Step();
+  SchedulerStats PublishStats();
   void Release(const std::string& request_id);
-  void NoteEnded();
   void EndAll();
 
   const SchedulerSettings settings_;
@@ -71,7 +71,8 @@ class Engine::Loop {
   std::vector<Command> inbox_;  // In order. Bounded: one submission and one cancel per held id.
   int32_t inbox_submissions_ = 0;
   std::unordered_map<std::string, bool> held_ids_;  // Whether its cancel is already in the inbox.
-  int32_t unfinished_ = 0;  // Submitted requests whose OnFinished has not returned.
+  int32_t unfinished_ = 0;  // Submitted requests whose OnFinished had not returned at the last
+                            // publishing of stats_.
   bool draining_ = false;
   bool end_all_ = false;
   bool stop_ = false;
@@ -85,7 +86,8 @@ class Engine::Loop {
   std::vector<Command> commands_;
   StepResult result_;
   bool end_all_now_ = false;
-  bool stalled_ = false;  // The last plan could do nothing, and nothing has changed since.
+  int32_t ended_now_ = 0;  // Requests whose OnFinished has returned since stats were published.
+  bool stalled_ = false;   // The last plan could do nothing, and nothing has changed since.
 
   std::thread thread_;  // Last: it uses all of the above.
 };
@@ -102,7 +104,7 @@ class Engine::Loop::HeldSink final : public Sink {
     loop_->Release(request_id_);
     sink_->OnFinished(event);
     sink_.reset();
-    loop_->NoteEnded();
+    ++loop_->ended_now_;
   }
 
  private:
@@ -217,7 +219,7 @@ void Engine::Loop::Run() {
   for (Command& command : commands_) Obey(command, now);
   commands_.clear();
   EndAll();
-  if (scheduler_.HasWork()) Step();  // Lets the executor drop its sequences' state.
+  Step();  // Lets the executor drop its sequences' state.
 }
 
 bool Engine::Loop::TakeCommands() {
@@ -253,6 +255,7 @@ void Engine::Loop::Step() {
   const absl::Time begin = clock_();
   const StepPlan& plan = scheduler_.Plan(begin);
   stalled_ = plan.rows.empty() && plan.ends.empty();
+  PublishStats();  // What was just admitted no longer waits, however long the step takes.
   const absl::Time execute_begin = clock_();
   absl::Status status;
   result_.outcomes.clear();
@@ -261,10 +264,9 @@ void Engine::Loop::Step() {
   const absl::Time execute_end = clock_();
   scheduler_.Commit(status, result_, execute_end);
   const absl::Time end = clock_();
-  const SchedulerStats stats = scheduler_.Stats();
+  const SchedulerStats stats = PublishStats();
   {
     std::lock_guard lock(mutex_);
-    stats_ = stats;
     last_progress_ = end;
   }
   if (observer_ == nullptr || stalled_) return;
@@ -278,16 +280,19 @@ void Engine::Loop::Step() {
                      .stats = stats});
 }
 
+SchedulerStats Engine::Loop::PublishStats() {
+  const SchedulerStats stats = scheduler_.Stats();
+  std::lock_guard lock(mutex_);
+  stats_ = stats;
+  unfinished_ -= std::exchange(ended_now_, 0);
+  // Notified under the lock: who waits may destroy the engine as soon as it can see the count.
+  if (unfinished_ == 0) ended_.notify_all();
+  return stats;
+}
+
 void Engine::Loop::Release(const std::string& request_id) {
   std::lock_guard lock(mutex_);
   held_ids_.erase(request_id);
-}
-
-void Engine::Loop::NoteEnded() {
-  // Notified under the lock: the waiter may destroy the engine as soon as it can see the count.
-  std::lock_guard lock(mutex_);
-  --unfinished_;
-  ended_.notify_all();
 }
 
 void Engine::Loop::EndAll() {

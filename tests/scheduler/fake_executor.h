@@ -1,0 +1,82 @@
+// A model small enough to predict: each token is a hash of the request's seed and of every token
+// before it, as read back from the KV cells. So a token computed from a lost, overwritten or
+// foreign block is a wrong token, and what a request should answer is known without running it. The
+// executor also checks each plan against the contract of step.h and keeps what it finds.
+#ifndef HOCKET_TESTS_SCHEDULER_FAKE_EXECUTOR_H_
+#define HOCKET_TESTS_SCHEDULER_FAKE_EXECUTOR_H_
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "runtime/generation_spec.h"
+#include "scheduler/scheduler.h"
+#include "scheduler/step.h"
+
+namespace hocket {
+
+// What the fake model answers, however it is scheduled.
+struct FakeAnswer {
+  std::vector<TokenId> tokens;
+  std::string text;
+  FinishReason reason = FinishReason::kLength;
+};
+FakeAnswer OfflineAnswer(const std::vector<TokenId>& prompt, const GenerationSpec& spec);
+
+class FakeExecutor final : public Executor {
+ public:
+  explicit FakeExecutor(const SchedulerSettings& settings);
+
+  absl::Status Execute(const StepPlan& plan, StepResult& result) override;
+
+  // Faults to inject; asked once for each step and each row.
+  std::function<absl::Status()> step_fault;
+  std::function<absl::Status(const PlanRow&)> row_fault;
+  // How many tokens a sampling row may draw at once (as speculation would); at least 1.
+  int32_t draws_per_row = 1;
+
+  const std::vector<std::string>& violations() const { return violations_; }
+  size_t live_sequences() const { return sequences_.size(); }
+  int64_t computed_tokens() const { return computed_tokens_; }
+
+ private:
+  struct Cell {
+    SequenceId sequence = 0;
+    int32_t position = 0;
+    TokenId token = 0;
+    bool operator==(const Cell&) const = default;
+  };
+  struct FakeSequence {
+    std::shared_ptr<const GenerationSpec> spec;
+    std::shared_ptr<const std::vector<TokenId>> prompt;
+    std::vector<TokenId> tokens;  // Prompt and generated.
+    std::string held_text;
+  };
+
+  void Expect(bool holds, const std::string& promise);
+  void Admit(const StepPlan& plan);
+  void CheckShape(const StepPlan& plan);
+  bool CheckRow(const StepPlan& plan, const PlanRow& row, const FakeSequence& sequence);
+  void WriteCells(const StepPlan& plan, const PlanRow& row);
+  std::vector<TokenId> ReadBack(const StepPlan& plan, const PlanRow& row,
+                                const FakeSequence& sequence);
+  Outcome Compute(const StepPlan& plan, const PlanRow& row, FakeSequence& sequence);
+  void Draw(std::vector<TokenId> read, FakeSequence& sequence, Outcome& outcome);
+
+  Cell& CellAt(const StepPlan& plan, const PlanRow& row, int32_t position);
+
+  const SchedulerSettings settings_;
+  std::vector<Cell> cells_;  // [total_blocks, block_tokens]
+  std::map<SequenceId, FakeSequence> sequences_;
+  std::vector<std::string> violations_;
+  std::string plan_text_;
+  int64_t computed_tokens_ = 0;
+};
+
+}  // namespace hocket
+
+#endif  // HOCKET_TESTS_SCHEDULER_FAKE_EXECUTOR_H_

@@ -1,0 +1,74 @@
+// A scheduler with a fake executor and a clock that the test moves: one call is one step, checked.
+#ifndef HOCKET_TESTS_SCHEDULER_STEPPED_SCHEDULER_H_
+#define HOCKET_TESTS_SCHEDULER_STEPPED_SCHEDULER_H_
+
+#include <gtest/gtest.h>
+
+#include "absl/time/time.h"
+#include "fake_executor.h"
+#include "recorded_request.h"
+#include "scheduler/scheduler.h"
+#include "scheduler/step_text.h"
+
+namespace hocket {
+
+inline SchedulerSettings SmallSettings() {
+  SchedulerSettings settings;
+  settings.total_blocks = 64;
+  settings.block_tokens = 4;
+  settings.max_running_sequences = 8;
+  settings.max_step_tokens = 16;
+  settings.max_waiting_requests = 16;
+  settings.max_context_tokens = 64;
+  return settings;
+}
+
+struct SteppedScheduler {
+  explicit SteppedScheduler(const SchedulerSettings& settings = SmallSettings())
+      : executor(settings), scheduler(settings) {}
+
+  absl::Status Add(const RecordedRequest& recorded) { return scheduler.Add(recorded.Copy(), now); }
+
+  // Plan, Execute and Commit; returns a copy of the plan.
+  StepPlan Step() {
+    const StepPlan plan = scheduler.Plan(now);
+    scheduler.CheckInvariants();
+    StepResult result;
+    const absl::Status status = executor.Execute(plan, result);
+    scheduler.Commit(status, result, now);
+    scheduler.CheckInvariants();
+    for (const std::string& violation : executor.violations()) ADD_FAILURE() << violation;
+    return plan;
+  }
+
+  // Steps until nothing is left to do.
+  int RunDry(int max_steps = 10000) {
+    int steps = 0;
+    for (; scheduler.HasWork() && steps < max_steps; ++steps) Step();
+    EXPECT_FALSE(scheduler.HasWork()) << "still busy after " << steps << " steps";
+    EXPECT_EQ(scheduler.Stats().used_blocks, 0);
+    EXPECT_EQ(executor.live_sequences(), 0u);
+    return steps;
+  }
+
+  absl::Time now = absl::UnixEpoch();
+  FakeExecutor executor;
+  Scheduler scheduler;
+};
+
+// The client got exactly what the fake model answers offline.
+inline void ExpectOfflineAnswer(const RecordedRequest& recorded) {
+  const Heard heard = recorded.sink->Get();
+  const FakeAnswer answer = OfflineAnswer(*recorded.request.prompt, *recorded.request.spec);
+  EXPECT_EQ(heard.finished_events, 1) << recorded.request.id;
+  EXPECT_EQ(heard.tokens, answer.tokens) << recorded.request.id;
+  EXPECT_EQ(heard.text, answer.text) << recorded.request.id;
+  EXPECT_EQ(FinishReasonName(heard.reason()), FinishReasonName(answer.reason))
+      << recorded.request.id;
+  EXPECT_TRUE(heard.finished.status.ok()) << heard.finished.status;
+  EXPECT_TRUE(heard.violations.empty()) << heard.violations.front();
+}
+
+}  // namespace hocket
+
+#endif  // HOCKET_TESTS_SCHEDULER_STEPPED_SCHEDULER_H_
