@@ -12,7 +12,6 @@ BUILD_PACKAGES=(
   python3 python3-grpcio python3-protobuf python3-pytest
 )
 CHECK_PACKAGES=(clang-format shellcheck)
-TIDY_PACKAGES=(clang-tidy)
 
 # The vendor's prebuilt oneDNN 3.2 (x86-64, GNU OpenMP).
 ONEDNN_WHEELS='onednn-cpu-gomp==2023.2.0 --hash=sha256:2f22a54d6a890ed14bfa185d42a4be65d8b5b1df85dc1f0f3a9abe31620416fb
