@@ -164,6 +164,12 @@ uint64_t StoreRelative(const float* logits, size_t n, float max, float inverse_t
   return sum.Total();
 }
 
+// A compress in registers and a whole store: some processors compress to memory very slowly.
+template <class D, class V, class M>
+HWY_INLINE void StoreCompressed(D d, V v, M keep, hn::TFromD<D>* to) {
+  hn::StoreU(hn::Compress(v, keep), d, to);
+}
+
 size_t CollectAtLeast(const float* logits, size_t n, const float* chunk_max, float bound,
                       float* keys, int32_t* ids) {
   const DF d;
@@ -175,9 +181,10 @@ size_t CollectAtLeast(const float* logits, size_t n, const float* chunk_max, flo
     if (chunk_max[begin / kChunk] < bound) continue;
     const size_t end = HWY_MIN(begin + kChunk, n);
     const auto take = [&](VF v, hn::Mask<DF> keep, size_t first) HWY_ATTR {
-      hn::CompressStore(v, keep, d, keys + count);
-      count += hn::CompressStore(hn::Iota(di, static_cast<int32_t>(first)),
-                                 hn::RebindMask(di, keep), di, ids + count);
+      StoreCompressed(d, v, keep, keys + count);
+      StoreCompressed(di, hn::Iota(di, static_cast<int32_t>(first)), hn::RebindMask(di, keep),
+                      ids + count);
+      count += hn::CountTrue(d, keep);
     };
     size_t i = begin;
     for (; i + lanes <= end; i += lanes) {
@@ -254,9 +261,10 @@ HWY_INLINE size_t Keep(const Candidates& from, float pivot, float* keys, float* 
         from.ids == nullptr ? hn::Iota(di, static_cast<int32_t>(i)) : hn::LoadU(di, from.ids + i);
     const auto keep = kAbove ? hn::Gt(key, vpivot) : hn::Lt(key, vpivot);
     if (hn::AllFalse(d, keep)) continue;
-    hn::CompressStore(key, keep, d, keys + count);
-    hn::CompressStore(value, keep, d, relative + count);
-    count += hn::CompressStore(id, hn::RebindMask(di, keep), di, ids + count);
+    StoreCompressed(d, key, keep, keys + count);
+    StoreCompressed(d, value, keep, relative + count);
+    StoreCompressed(di, id, hn::RebindMask(di, keep), ids + count);
+    count += hn::CountTrue(d, keep);
   }
   for (; i < from.count; ++i) {
     const float key = from.keys[i];

@@ -1,0 +1,154 @@
+#include "runtime/sequence_state.h"
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace hocket {
+namespace {
+
+std::vector<TokenId> StopTokens(const StoppingSettings& stopping, const ModelInfo& info) {
+  std::vector<TokenId> tokens = stopping.stop_tokens;
+  if (!stopping.ignore_eos) {
+    tokens.insert(tokens.end(), info.end_of_text_tokens.begin(), info.end_of_text_tokens.end());
+  }
+  std::erase_if(tokens, [&](TokenId id) { return id < 0 || id >= info.vocabulary_size; });
+  std::sort(tokens.begin(), tokens.end());
+  tokens.erase(std::unique(tokens.begin(), tokens.end()), tokens.end());
+  return tokens;
+}
+
+}  // namespace
+
+absl::Status SequenceState::Check(const SequenceStart& start, int32_t vocabulary_size) {
+  if (start.spec == nullptr) return absl::InvalidArgumentError("the sequence has no settings");
+  if (start.prompt == nullptr || start.prompt->empty()) {
+    return absl::InvalidArgumentError("the prompt has no tokens");
+  }
+  for (size_t i = 0; i < start.prompt->size(); ++i) {
+    const TokenId token = (*start.prompt)[i];
+    if (token >= 0 && token < vocabulary_size) continue;
+    return absl::InvalidArgumentError(absl::StrCat(
+        "prompt token ", i, " is ", token, ", outside the vocabulary of ", vocabulary_size));
+  }
+  return absl::OkStatus();
+}
+
+SequenceState::SequenceState(const SequenceStart& start, const Tokenizer* tokenizer,
+                             const ModelInfo& info)
+    : spec_(start.spec),
+      prompt_(start.prompt),
+      choice_index_(start.choice_index),
+      max_context_tokens_(info.max_context_tokens),
+      stop_tokens_(StopTokens(start.spec->stopping, info)),
+      pooling_(spec_->output.embedding, spec_->output.normalize_embedding, prompt_tokens()),
+      detokenizer_(tokenizer, *prompt_, !spec_->output.special_tokens_in_text),
+      stop_matcher_(spec_->stopping.stop_strings, spec_->stopping.include_stop_string) {}
+
+absl::Status SequenceState::CheckRow(const PlanRow& row) const {
+  const int32_t known = prompt_tokens() + generated_tokens_;
+  const int32_t end = row.first_position + row.token_count;
+  if (row.first_position < 0 || row.token_count <= 0 || end > known) {
+    return absl::FailedPreconditionError(absl::StrCat("a row of positions [", row.first_position,
+                                                      ", ", end, ") of a sequence of ", known,
+                                                      " tokens"));
+  }
+  if (row.samples && end != known) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("a draw after ", end, " of a sequence's ", known, " tokens"));
+  }
+  return absl::OkStatus();
+}
+
+bool SequenceState::ScoresAfter(int32_t position) const {
+  return spec_->output.prompt_logprobs && position + 1 >= next_scored_ &&
+         position + 1 < prompt_tokens();
+}
+
+SamplingRows::Row SequenceState::ScoreRow(int32_t position) const {
+  SamplingRows::Row row;
+  row.given = (*prompt_)[position];
+  row.scored = true;
+  row.top_logprobs = spec_->output.prompt_top_logprobs;
+  return row;
+}
+
+SamplingRows::Row SequenceState::DrawRow(int32_t position) const {
+  const SamplingSettings& sampling = spec_->sampling;
+  SamplingRows::Row row;
+  row.temperature = sampling.temperature;
+  row.top_k = sampling.top_k;
+  row.top_p = sampling.top_p;
+  row.seed = sampling.seed;
+  row.choice_index = choice_index_;
+  row.position = position;
+  if (generated_tokens_ < spec_->stopping.min_new_tokens) row.masked = stop_tokens_;
+  row.scored = spec_->output.logprobs;
+  row.top_logprobs = spec_->output.top_logprobs;
+  return row;
+}
+
+void SequenceState::AddPromptScore(TokenScore score) {
+  held_scores_.push_back(std::move(score));
+  ++next_scored_;
+}
+
+std::vector<TokenScore> SequenceState::TakePromptScores(int32_t end_position) {
+  // The held scores are those of positions [next_scored_ - held, next_scored_).
+  const int32_t held = static_cast<int32_t>(held_scores_.size());
+  const int32_t count = std::clamp(end_position - (next_scored_ - held), 0, held);
+  std::vector<TokenScore> scores(std::make_move_iterator(held_scores_.begin()),
+                                 std::make_move_iterator(held_scores_.begin() + count));
+  held_scores_.erase(held_scores_.begin(), held_scores_.begin() + count);
+  return scores;
+}
+
+bool SequenceState::IsStopToken(TokenId token) const {
+  return std::binary_search(stop_tokens_.begin(), stop_tokens_.end(), token);
+}
+
+absl::Status SequenceState::Accept(TokenId token, Outcome& outcome) {
+  ++generated_tokens_;
+  outcome.tokens.push_back(token);
+  if (IsStopToken(token)) {
+    return End({.reason = FinishReason::kStopToken, .stop_string = {}, .stop_token = token},
+               outcome);
+  }
+  absl::StatusOr<std::string> text = detokenizer_.Append(token);
+  if (!text.ok()) return text.status();
+  StopMatcher::Piece piece = stop_matcher_.Append(*text);
+  outcome.text += piece.text;
+  if (piece.stop.has_value()) {
+    outcome.finish = {.reason = FinishReason::kStopString,
+                      .stop_string = *std::move(piece.stop),
+                      .stop_token = std::nullopt};
+    return absl::OkStatus();
+  }
+  if (generated_tokens_ >= spec_->stopping.max_new_tokens) {
+    return End({.reason = FinishReason::kLength, .stop_string = {}, .stop_token = {}}, outcome);
+  }
+  if (prompt_tokens() + generated_tokens_ >= max_context_tokens_) {
+    return End({.reason = FinishReason::kContext, .stop_string = {}, .stop_token = {}}, outcome);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SequenceState::End(Finish finish, Outcome& outcome) {
+  absl::StatusOr<std::string> text = detokenizer_.Finish();
+  if (!text.ok()) return text.status();
+  StopMatcher::Piece piece = stop_matcher_.Append(*text);
+  outcome.text += piece.text;
+  if (piece.stop.has_value()) {
+    finish = {.reason = FinishReason::kStopString,
+              .stop_string = *std::move(piece.stop),
+              .stop_token = std::nullopt};
+  } else {
+    outcome.text += stop_matcher_.Finish();
+  }
+  outcome.finish = std::move(finish);
+  return absl::OkStatus();
+}
+
+}  // namespace hocket

@@ -1,0 +1,76 @@
+// What the executor keeps of one sequence from its start to its end, preemptions included: its
+// settings, how far its answer has come, and its text so far. Owned by ModelExecutor, engine thread
+// only.
+#ifndef HOCKET_RUNTIME_SEQUENCE_STATE_H_
+#define HOCKET_RUNTIME_SEQUENCE_STATE_H_
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "runtime/generation_spec.h"
+#include "runtime/model_runtime.h"
+#include "runtime/prompt_pooling.h"
+#include "runtime/sampling/sampling_stage.h"
+#include "runtime/text/detokenizer.h"
+#include "runtime/text/stop_matcher.h"
+#include "runtime/text/tokenizer.h"
+#include "scheduler/step.h"
+
+namespace hocket {
+
+class SequenceState {
+ public:
+  // INVALID_ARGUMENT when the prompt is missing, empty or has ids outside the vocabulary, or when
+  // the spec is missing. `tokenizer` must outlive this.
+  static absl::Status Check(const SequenceStart& start, int32_t vocabulary_size);
+  SequenceState(const SequenceStart& start, const Tokenizer* tokenizer, const ModelInfo& info);
+
+  // FAILED_PRECONDITION when the row does not lie within the tokens known so far, or draws anywhere
+  // but at their end.
+  absl::Status CheckRow(const PlanRow& row) const;
+
+  // Whether the logits at `position` are wanted for the score of the prompt token after it, which
+  // has not been scored yet.
+  bool ScoresAfter(int32_t position) const;
+
+  // The rows that the sampling stage is asked for: the score of the prompt token at `position`, or
+  // a draw of the token there. The spans within are valid until this changes.
+  SamplingRows::Row ScoreRow(int32_t position) const;
+  SamplingRows::Row DrawRow(int32_t position) const;
+
+  // Scores come in rising order of position. Each is handed out with the chunk of its own token.
+  void AddPromptScore(TokenScore score);
+  std::vector<TokenScore> TakePromptScores(int32_t end_position);
+
+  // Appends a drawn token: text, stop conditions, and the finish when there is one.
+  absl::Status Accept(TokenId token, Outcome& outcome);
+
+  // Nothing is to be drawn: the answer ends with the prompt.
+  bool EndsWithPrompt() const { return spec_->stopping.max_new_tokens == 0; }
+  bool WantsScores() const { return spec_->output.logprobs; }
+  int32_t prompt_tokens() const { return static_cast<int32_t>(prompt_->size()); }
+  PromptPooling& pooling() { return pooling_; }
+
+ private:
+  bool IsStopToken(TokenId token) const;
+  absl::Status End(Finish finish, Outcome& outcome);
+
+  std::shared_ptr<const GenerationSpec> spec_;
+  std::shared_ptr<const std::vector<TokenId>> prompt_;
+  int32_t choice_index_;
+  int32_t max_context_tokens_;
+  std::vector<TokenId> stop_tokens_;  // The model's own, unless ignored, and the request's; sorted.
+  int32_t generated_tokens_ = 0;
+  std::vector<TokenScore> held_scores_;  // Of prompt tokens that are in a chunk still to come.
+  int32_t next_scored_ = 1;              // The first prompt position without a score.
+  PromptPooling pooling_;
+  Detokenizer detokenizer_;
+  StopMatcher stop_matcher_;
+};
+
+}  // namespace hocket
+
+#endif  // HOCKET_RUNTIME_SEQUENCE_STATE_H_
