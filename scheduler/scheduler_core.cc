@@ -269,9 +269,12 @@ void Scheduler::Core::CommitRow(RequestState& state, int32_t token_count, bool s
     End(state, FinishWith(FinishReason::kError), status, now);
     return;
   }
-  const int32_t reached_before = sequence.reached_tokens();
+  if (sequence.computed_tokens() < sequence.reached_tokens()) {
+    // Recomputed: the client has had these (ChunkTokens keeps new prompt tokens out of such a row).
+    outcome.prompt_scores.clear();
+    if (sequence.reached_tokens() >= sequence.prompt_tokens()) outcome.embedding.clear();
+  }
   sequence.Advance(token_count);
-  if (sequence.computed_tokens() <= reached_before) outcome.prompt_scores.clear();
   if (sequence.computed_tokens() >= sequence.prompt_tokens()) state.EndPrefill(now);
   sequence.Append(outcome.tokens);
   const std::optional<Finish> finish = FinishOf(state, outcome);

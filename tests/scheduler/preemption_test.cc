@@ -130,6 +130,18 @@ TEST(Preemption, RepeatsNoPromptScoreWhenItStrikesInMidPrefill) {
   for (int i = 0; i < 27; ++i) EXPECT_EQ(heard.prompt_scores[i].token, 101 + i);
 }
 
+TEST(Preemption, RepeatsNoPromptScoreWhenItStrikesADecodingSequence) {
+  SteppedScheduler stepped(Famine(8));
+  const RecordedRequest old({.id = "old", .prompt = PromptOf(4), .max_new_tokens = 28});
+  const RecordedRequest young(
+      {.id = "young", .prompt = PromptOf(5, 100), .max_new_tokens = 24, .prompt_scores = true});
+  ASSERT_TRUE(stepped.Add(old).ok());
+  ASSERT_TRUE(stepped.Add(young).ok());
+  stepped.RunDry();
+  EXPECT_GT(stepped.scheduler.Stats().preemptions, 0);
+  EXPECT_EQ(young.sink->Get().prompt_scores.size(), 4u);
+}
+
 TEST(Preemption, EndsAPreemptedRequestThatIsCancelled) {
   SteppedScheduler stepped(Famine(6));
   const RecordedRequest a({.id = "a", .prompt = PromptOf(4), .max_new_tokens = 20});

@@ -37,6 +37,11 @@ Heard RecordingSink::Get() const {
   return heard_;
 }
 
+bool RecordingSink::Ended() const {
+  std::lock_guard lock(mutex_);
+  return heard_.ended();
+}
+
 Heard RecordingSink::WaitForEnd() const {
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [this] { return heard_.ended(); });

@@ -40,6 +40,7 @@ class RecordingSink final : public Sink {
   void OnFinished(const FinishedEvent& event) override;
 
   Heard Get() const;
+  bool Ended() const;
   Heard WaitForEnd() const;                      // Blocks until OnFinished.
   void WaitForTokens(size_t token_count) const;  // Or for the end, if that comes first.
 

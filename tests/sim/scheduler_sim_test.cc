@@ -1,0 +1,74 @@
+// Many seeded lives. A failure names its seed; HOCKET_SIM_SEED=<seed> runs that one alone, and
+// HOCKET_SIM_SEEDS=<count> more or fewer of them.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <iostream>
+#include <iterator>
+#include <optional>
+
+#include "absl/strings/numbers.h"
+#include "scheduler/step_text.h"
+#include "simulation.h"
+
+namespace hocket {
+namespace {
+
+constexpr uint64_t kSeeds = 2000;
+
+std::optional<uint64_t> NumberFromEnvironment(const char* name) {
+  const char* text = std::getenv(name);
+  uint64_t number = 0;
+  if (text == nullptr || !absl::SimpleAtoi(text, &number)) return std::nullopt;
+  return number;
+}
+
+SimulationReport RunSeed(uint64_t seed) {
+  SCOPED_TRACE(testing::Message() << "HOCKET_SIM_SEED=" << seed);
+  // An invariant that aborts cannot say the seed any more.
+  std::cerr << "seed " << seed << "\r" << std::flush;
+  SimulationReport report = Simulation(seed).Run();
+  for (const std::string& violation : report.violations) ADD_FAILURE() << violation;
+  return report;
+}
+
+TEST(SchedulerSimulation, KeepsEveryPromiseInEveryLife) {
+  const std::optional<uint64_t> only = NumberFromEnvironment("HOCKET_SIM_SEED");
+  const uint64_t first = only.value_or(1);
+  const uint64_t count = only ? 1 : NumberFromEnvironment("HOCKET_SIM_SEEDS").value_or(kSeeds);
+  SimulationReport sum;
+  for (uint64_t seed = first; seed < first + count && !HasFailure(); ++seed) {
+    const SimulationReport report = RunSeed(seed);
+    sum.requests += report.requests;
+    sum.refused += report.refused;
+    sum.steps += report.steps;
+    sum.preemptions += report.preemptions;
+    for (size_t i = 0; i < std::size(sum.ends); ++i) sum.ends[i] += report.ends[i];
+  }
+  std::cout << sum.requests << " requests in " << sum.steps << " steps, " << sum.refused
+            << " refused, " << sum.preemptions << " preemptions; ends:";
+  for (size_t i = 0; i < std::size(sum.ends); ++i) {
+    std::cout << " " << FinishReasonName(static_cast<FinishReason>(i)) << " " << sum.ends[i];
+  }
+  std::cout << std::endl;
+  if (only || HasFailure()) return;
+  // The lives are worth living: everything that can happen does.
+  EXPECT_GT(sum.requests, 20 * static_cast<int64_t>(count));
+  EXPECT_GT(sum.refused, 0);
+  EXPECT_GT(sum.preemptions, static_cast<int64_t>(count));
+  for (const FinishReason reason :
+       {FinishReason::kStopToken, FinishReason::kLength, FinishReason::kCancelled,
+        FinishReason::kDeadline, FinishReason::kShutdown, FinishReason::kError}) {
+    EXPECT_GT(sum.ends[static_cast<int>(reason)], 0) << FinishReasonName(reason);
+  }
+}
+
+TEST(SchedulerSimulation, IsTheSameForTheSameSeed) {
+  for (uint64_t seed = 1; seed <= 10; ++seed) {
+    EXPECT_EQ(Simulation(seed).Run().plan_digest, Simulation(seed).Run().plan_digest)
+        << "HOCKET_SIM_SEED=" << seed;
+  }
+}
+
+}  // namespace
+}  // namespace hocket
