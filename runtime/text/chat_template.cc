@@ -20,9 +20,8 @@ constexpr char kConfigFile[] = "tokenizer_config.json";
 constexpr char kSpecialTokensFile[] = "special_tokens_map.json";
 
 // The named tokens that `transformers` hands to a template.
-constexpr std::array<const char*, 7> kTokenNames = {"bos_token", "eos_token", "unk_token",
-                                                    "sep_token", "pad_token", "cls_token",
-                                                    "mask_token"};
+constexpr std::array<const char*, 7> kTokenNames = {
+    "bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"};
 
 // An absent file is an empty object.
 absl::StatusOr<Json> ReadJsonObject(const std::string& model_dir, const std::string& name) {
@@ -108,8 +107,8 @@ absl::StatusOr<std::unique_ptr<ChatTemplate>> ChatTemplate::Load(const std::stri
   TakeTokens(*special_tokens, variables);
   hocket_chat_template* handle = nullptr;
   ffi::Error error;
-  const int32_t code = hocket_chat_template_new(
-      ffi::View(*source), ffi::View(variables.dump()), &handle, error.out());
+  const int32_t code = hocket_chat_template_new(ffi::View(*source), ffi::View(variables.dump()),
+                                                &handle, error.out());
   absl::Status status = error.ToStatus(code, absl::StrCat(model_dir, "/", file));
   if (!status.ok()) return status;
   return std::unique_ptr<ChatTemplate>(new ChatTemplate(std::make_unique<Impl>(handle)));
@@ -124,9 +123,8 @@ absl::StatusOr<std::string> ChatTemplate::Render(const std::vector<ChatMessage>&
   }
   ffi::Buffer text;
   ffi::Error error;
-  const int32_t code =
-      hocket_chat_template_render(impl_->handle(), views.data(), views.size(),
-                                  add_generation_prompt, text.out(), error.out());
+  const int32_t code = hocket_chat_template_render(impl_->handle(), views.data(), views.size(),
+                                                   add_generation_prompt, text.out(), error.out());
   if (code != HOCKET_TEXT_OK) return error.ToStatus(code);
   return text.ToString();
 }

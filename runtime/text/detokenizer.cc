@@ -12,7 +12,8 @@ namespace {
 // Tokens of context: they decide whether a token starts with a space and which bytes of a character
 // are still open (three at most, each token giving at least one).
 constexpr size_t kContextTokens = 8;
-// The window is cut back to its context at this length, so a token costs a decode of so many at most.
+// The window is cut back to its context at this length, so a token costs a decode of so many at
+// most.
 constexpr size_t kMaxWindowTokens = 24;
 
 constexpr std::string_view kReplacement = "\xEF\xBF\xBD";  // U+FFFD
@@ -71,8 +72,8 @@ absl::StatusOr<std::string> Detokenizer::Append(TokenId token) {
 
 absl::StatusOr<std::string> Detokenizer::Finish() { return Release(text_.size()); }
 
-// Emits text_[emitted, end). The emitted text is a prefix of text_ but for a prompt that ends within
-// a character: its U+FFFD becomes the character that the first tokens complete.
+// Emits text_[emitted, end). The emitted text is a prefix of text_ but for a prompt that ends
+// within a character: its U+FFFD becomes the character that the first tokens complete.
 std::string Detokenizer::Release(size_t end) {
   const size_t begin = CommonBytes(text_, emitted_);
   if (end <= begin) return std::string();

@@ -1,8 +1,8 @@
 // Turns one sequence's tokens into text as they come, never emitting half a UTF-8 character. All it
 // returns, put together, is exactly Decode(prompt + tokens) without the characters at its beginning
-// that Decode(prompt) has too. (A prompt that ends within a character gives it to the first tokens.)
-// A token costs a decode of at most 24 tokens, and at most one character is held back. One per
-// sequence; not thread-safe.
+// that Decode(prompt) has too. (A prompt that ends within a character gives it to the first
+// tokens.) A token costs a decode of at most 24 tokens, and at most one character is held back. One
+// per sequence; not thread-safe.
 #ifndef HOCKET_RUNTIME_TEXT_DETOKENIZER_H_
 #define HOCKET_RUNTIME_TEXT_DETOKENIZER_H_
 
@@ -20,7 +20,8 @@ class Detokenizer {
  public:
   // `prompt` gives the context that decides whether the first token starts with a space; none of it
   // is emitted. `tokenizer` must outlive this.
-  Detokenizer(const Tokenizer* tokenizer, std::span<const TokenId> prompt, bool skip_special_tokens);
+  Detokenizer(const Tokenizer* tokenizer, std::span<const TokenId> prompt,
+              bool skip_special_tokens);
 
   // The text that `token` completes; empty while a character is still incomplete.
   absl::StatusOr<std::string> Append(TokenId token);

@@ -64,8 +64,8 @@ TEST_P(DetokenizerStream, EqualsTheDecodingOfTheWholeRun) {
   const uint64_t seed = 20261121;
   std::mt19937_64 random(seed);
   const auto draw = [&](size_t limit) { return static_cast<size_t>(random() % limit); };
-  const std::vector<TokenId> characters =
-      *tokenizer_.Encode("日本語 é 😀 👩‍👩‍👧‍👦 \uFFFD ▁ the voices  sing", false);
+  const std::vector<TokenId> characters = *tokenizer_.Encode(
+      "日本語 é 😀 👩‍👩‍👧‍👦 \uFFFD ▁ the voices  sing", false);
   const auto run = [&](size_t max_tokens) {
     std::vector<TokenId> tokens;
     const size_t kind = draw(4);
