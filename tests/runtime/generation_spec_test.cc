@@ -1,0 +1,97 @@
+#include "runtime/generation_spec.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <limits>
+
+namespace hocket {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+
+void ExpectRefused(const GenerationSpec& spec, const std::string& field, const std::string& value) {
+  const absl::Status status = spec.Validate();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()), AllOf(HasSubstr(field), HasSubstr(value)));
+}
+
+TEST(GenerationSpec, DefaultsAreValid) { EXPECT_TRUE(GenerationSpec().Validate().ok()); }
+
+TEST(GenerationSpec, LimitsThemselvesAreValid) {
+  GenerationSpec spec;
+  spec.sampling = {.temperature = 1e30f, .top_k = 2147483647, .top_p = 1e-30f, .seed = ~0ull};
+  spec.stopping.max_new_tokens = 0;
+  spec.stopping.stop_strings.assign(64, std::string(1024, 'x'));
+  spec.output.top_logprobs = spec.output.prompt_top_logprobs = 20;
+  EXPECT_TRUE(spec.Validate().ok()) << spec.Validate();
+  spec.sampling.temperature = 0;
+  EXPECT_TRUE(spec.Validate().ok());
+}
+
+TEST(GenerationSpec, NamesTheSamplingFieldAndItsValue) {
+  const float inf = std::numeric_limits<float>::infinity();
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  for (float bad : {-0.5f, inf, nan}) {
+    GenerationSpec spec;
+    spec.sampling.temperature = bad;
+    ExpectRefused(spec, "sampling.temperature", "at least 0");
+  }
+  for (float bad : {0.0f, -1.0f, 1.5f, nan}) {
+    GenerationSpec spec;
+    spec.sampling.top_p = bad;
+    ExpectRefused(spec, "sampling.top_p", "(0, 1]");
+  }
+  GenerationSpec spec;
+  spec.sampling.top_k = -3;
+  ExpectRefused(spec, "sampling.top_k", "-3");
+}
+
+TEST(GenerationSpec, NamesTheStoppingFieldAndItsValue) {
+  GenerationSpec spec;
+  spec.stopping.max_new_tokens = -1;
+  ExpectRefused(spec, "stopping.max_new_tokens", "-1");
+  spec = {};
+  spec.stopping.min_new_tokens = 300;
+  ExpectRefused(spec, "stopping.min_new_tokens", "300");
+  spec = {};
+  spec.stopping.stop_tokens = {3, -7};
+  ExpectRefused(spec, "stopping.stop_tokens[1]", "-7");
+  spec = {};
+  spec.stopping.stop_tokens.assign(1025, 3);
+  ExpectRefused(spec, "stopping.stop_tokens", "1024");
+  spec = {};
+  spec.stopping.stop_strings.assign(65, "x");
+  ExpectRefused(spec, "stopping.stop_strings", "64");
+  spec.stopping.stop_strings = {"fine", ""};
+  ExpectRefused(spec, "stopping.stop_strings[1]", "empty");
+  spec.stopping.stop_strings = {std::string(1025, 'x')};
+  ExpectRefused(spec, "stopping.stop_strings[0]", "1024");
+}
+
+TEST(GenerationSpec, StopStringsMustBeUtf8) {
+  for (const char* good : {"é", "€", "😀", "\u0800\ud7ff\ue000", "\U0010ffff"}) {
+    GenerationSpec spec;
+    spec.stopping.stop_strings = {good};
+    EXPECT_TRUE(spec.Validate().ok()) << good;
+  }
+  for (const char* bad : {"a\x80", "a\xc3", "a\xc0\xaf", "a\xe0\x80\x80", "a\xed\xa0\x80",
+                          "a\xf4\x90\x80\x80", "a\xff", "a\xe2\x82"}) {
+    GenerationSpec spec;
+    spec.stopping.stop_strings = {bad};
+    ExpectRefused(spec, "stopping.stop_strings[0]", "byte 1");
+  }
+}
+
+TEST(GenerationSpec, NamesTheOutputFieldAndItsRange) {
+  GenerationSpec spec;
+  spec.output.top_logprobs = 21;
+  ExpectRefused(spec, "output.top_logprobs", "21 is outside [0, 20]");
+  spec = {};
+  spec.output.prompt_top_logprobs = -1;
+  ExpectRefused(spec, "output.prompt_top_logprobs", "-1 is outside [0, 20]");
+}
+
+}  // namespace
+}  // namespace hocket
