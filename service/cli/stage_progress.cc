@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 
 namespace hocket {
 namespace {
@@ -15,11 +16,12 @@ constexpr absl::string_view kClearLine = "\r\033[K";
 
 }  // namespace
 
-StageProgress::StageProgress(bool terminal, std::function<void(absl::string_view)> write)
-    : terminal_(terminal), write_(std::move(write)) {}
+StageProgress::StageProgress(bool terminal, absl::Duration quiet,
+                             std::function<void(absl::string_view)> write)
+    : terminal_(terminal), speak_(absl::Now() + quiet), write_(std::move(write)) {}
 
 StageProgress StageProgress::OnStderr() {
-  return StageProgress(isatty(STDERR_FILENO) == 1, [](absl::string_view text) {
+  return StageProgress(isatty(STDERR_FILENO) == 1, absl::Seconds(1), [](absl::string_view text) {
     std::fwrite(text.data(), 1, text.size(), stderr);
   });
 }
@@ -27,6 +29,7 @@ StageProgress StageProgress::OnStderr() {
 void StageProgress::Show(absl::string_view stage, double fraction) {
   const int percent = static_cast<int>(std::clamp(fraction, 0.0, 1.0) * 100);
   const bool new_stage = stage != stage_;
+  if (!terminal_ && absl::Now() < speak_) return;
   if (!new_stage && (percent == percent_ || !terminal_)) return;
   stage_ = std::string(stage);
   percent_ = percent;

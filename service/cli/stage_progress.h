@@ -7,14 +7,15 @@
 #include <string>
 
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 
 namespace hocket {
 
 class StageProgress {
  public:
-  // Writes to `write`, by rewriting one line where `terminal`.
-  StageProgress(bool terminal, std::function<void(absl::string_view)> write);
-  // Writes to stderr, the way that suits what stderr is.
+  // Writes to `write`, by rewriting one line where `terminal`, else from `quiet` after now on.
+  StageProgress(bool terminal, absl::Duration quiet, std::function<void(absl::string_view)> write);
+  // Writes to stderr, the way that suits what stderr is; a second is long.
   static StageProgress OnStderr();
 
   // `fraction` is of the stage or of the whole; only whole percents are shown.
@@ -23,6 +24,7 @@ class StageProgress {
 
  private:
   bool terminal_;
+  absl::Time speak_;  // Before this time only a terminal is written to.
   std::function<void(absl::string_view)> write_;
   std::string stage_;
   int percent_ = -1;
