@@ -11,13 +11,13 @@ namespace hocket {
 absl::StatusOr<std::unique_ptr<ModelRuntime>> LoadRuntime(RuntimeSettings settings) {
   StageProgress progress = StageProgress::OnStderr();
   settings.progress = [&progress](std::string_view stage, double fraction) {
-    progress.Show(absl::StrCat("loading: ", std::string(stage)), fraction);
+    progress.Show(std::string(stage), fraction);
   };
   absl::StatusOr<std::unique_ptr<ModelRuntime>> runtime = ModelRuntime::Load(settings);
   progress.Finish();
   if (runtime.ok()) return runtime;
-  return absl::Status(runtime.status().code(), absl::StrCat("--model ", settings.model_dir, ": ",
-                                                            runtime.status().message()));
+  return absl::Status(runtime.status().code(),
+                      absl::StrCat("--model: ", runtime.status().message()));
 }
 
 }  // namespace hocket

@@ -9,7 +9,7 @@
 
 namespace hocket {
 
-// As ModelRuntime::Load; its errors come with --model and the folder in front.
+// As ModelRuntime::Load; its errors, which name the file, come with --model in front.
 absl::StatusOr<std::unique_ptr<ModelRuntime>> LoadRuntime(RuntimeSettings settings);
 
 }  // namespace hocket

@@ -6,6 +6,7 @@
 
 #include "CLI/CLI.hpp"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "service/cli/flag_checks.h"
 
 namespace hocket {
@@ -30,7 +31,10 @@ void ModelFlags::Add(CLI::App& app) {
       ->type_name("DIR");
   app.add_option("--precision", precision, "Weights: auto, f32 or bf16")
       ->check(CLI::Validator(
-          [](std::string& text) { return std::string(ParsePrecision(text).status().message()); },
+          [](std::string& text) {
+            const absl::Status status = ParsePrecision(text).status();
+            return std::string(absl::StripPrefix(status.message(), "precision: "));
+          },
           ""))
       ->envname("HOCKET_PRECISION")
       ->capture_default_str()

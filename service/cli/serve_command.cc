@@ -1,7 +1,6 @@
 // `hocket serve`: the gRPC service on one model. Every flag can also come from a config file and
 // from the environment.
 #include <spdlog/sinks/stdout_sinks.h>
-#include <spdlog/spdlog.h>
 
 #include <limits>
 #include <memory>
@@ -15,6 +14,7 @@
 #include "service/cli/command.h"
 #include "service/cli/flag_checks.h"
 #include "service/cli/load_runtime.h"
+#include "service/cli/log_setup.h"
 #include "service/cli/model_flags.h"
 #include "service/engine_settings.h"
 #include "service/server.h"
@@ -99,7 +99,7 @@ class ServeCommand final : public Command {
   }
 
   absl::StatusOr<int> Run() override {
-    SetUpLog();
+    SetUpLog(std::make_shared<spdlog::sinks::stderr_sink_mt>(), log_level_, log_format_ == "json");
     StopSignals signals;
     absl::StatusOr<RuntimeSettings> settings = model_.Resolve();
     if (!settings.ok()) return settings.status();
@@ -137,16 +137,6 @@ class ServeCommand final : public Command {
         ->transform(ByteSize())
         ->capture_default_str()
         ->type_name("SIZE");
-  }
-
-  void SetUpLog() const {
-    auto logger = spdlog::stderr_logger_mt("hocket");
-    logger->set_pattern(log_format_ == "json"
-                            ? R"({"time":"%Y-%m-%dT%H:%M:%S.%e%z","level":"%l","event":"%v"})"
-                            : "%Y-%m-%dT%H:%M:%S.%e%z %l %v");
-    logger->set_level(spdlog::level::from_str(log_level_));
-    logger->flush_on(spdlog::level::info);
-    spdlog::set_default_logger(std::move(logger));
   }
 
   ModelFlags model_;
