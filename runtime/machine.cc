@@ -43,8 +43,7 @@ std::vector<std::string> CgroupFolders(const std::string& root, const std::strin
       path = parts[2];
     }
   }
-  const std::string mount =
-      root + "/sys/fs/cgroup" + (controller.empty() ? "" : "/" + controller);
+  const std::string mount = root + "/sys/fs/cgroup" + (controller.empty() ? "" : "/" + controller);
   std::vector<std::string> folders;
   while (!path.empty() && path != "/") {
     folders.push_back(mount + path);

@@ -2,12 +2,14 @@
 
 #include <algorithm>
 
+// clang-format off: the order matters, everything after foreach_target.h is read once per target
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "runtime/kernels/attention.cc"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/highway.h"
 #include "hwy/contrib/math/math-inl.h"
 #include "runtime/kernels/simd-inl.h"
+// clang-format on
 
 HWY_BEFORE_NAMESPACE();
 namespace hocket {
@@ -167,13 +169,13 @@ void ComputeOutput(D d, const Task<T>& task, const float* inverse_sums, Out* out
 }
 
 template <class T, class Out>
-void AttendT(const AttentionInput& input, const AttentionTile& tile, int32_t kv_head,
-             const T* keys, const T* values, float* scratch, Out* out) {
+void AttendT(const AttentionInput& input, const AttentionTile& tile, int32_t kv_head, const T* keys,
+             const T* values, float* scratch, Out* out) {
   const int32_t group = input.heads / input.layout.kv_heads;
   const int32_t queries = tile.token_count * group;
   const int64_t stride = AttentionScratchFloats(input, tile) / queries - 1;
   float* inverse_sums = scratch;
-  const Task<T> task{&input, &tile,  kv_head, keys,   values, scratch + queries,
+  const Task<T> task{&input, &tile, kv_head, keys, values, scratch + queries,
                      stride, group, queries};
   ComputeScores(task);
   for (int32_t q = 0; q < queries; ++q) {

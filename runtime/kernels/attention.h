@@ -2,8 +2,9 @@
 // caller spreads (tile, kv head) pairs over threads and gives each thread its own scratch.
 //
 // A query's result depends on its own sequence alone, bit for bit: scores are summed over head_dim
-// one element after another, the softmax's sum is kept in 16 lanes by position, and values are added
-// in the order of positions, whatever the tile's size, the vectors' width or the blocks' places.
+// one element after another, the softmax's sum is kept in 16 lanes by position, and values are
+// added in the order of positions, whatever the tile's size, the vectors' width or the blocks'
+// places.
 #ifndef HOCKET_RUNTIME_KERNELS_ATTENTION_H_
 #define HOCKET_RUNTIME_KERNELS_ATTENTION_H_
 
@@ -33,8 +34,7 @@ struct AttentionInput {
 int64_t AttentionScratchFloats(const AttentionInput& input, const AttentionTile& tile);
 
 // Query tokens a tile may have so that it needs at most `scratch_floats`, at least 1.
-int32_t AttentionTileTokens(const AttentionInput& input, int32_t positions,
-                            int64_t scratch_floats);
+int32_t AttentionTileTokens(const AttentionInput& input, int32_t positions, int64_t scratch_floats);
 
 // Attends with the query heads of `kv_head`. out is [tokens][heads * head_dim].
 void Attend(const AttentionInput& input, const AttentionTile& tile, int32_t kv_head,

@@ -1,7 +1,7 @@
 // A weight matrix, packed once, and its product with a step's rows: y = x W^T. Through oneDNN where
-// its kernels give a row the same bits in any batch, which is checked on this CPU while loading, and
-// through the portable kernel otherwise. Packing and products are called by one thread at a time;
-// each product runs on the context's OpenMP team.
+// its kernels give a row the same bits in any batch, which is checked on this CPU while loading,
+// and through the portable kernel otherwise. Packing and products are called by one thread at a
+// time; each product runs on the context's OpenMP team.
 #ifndef HOCKET_RUNTIME_KERNELS_LINEAR_H_
 #define HOCKET_RUNTIME_KERNELS_LINEAR_H_
 

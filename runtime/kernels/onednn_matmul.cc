@@ -199,9 +199,9 @@ class InvarianceCheck {
     for (int32_t r = 0; r < rows; ++r) {
       if (std::memcmp(&y_[r * shape_.outputs], &expected_[drawn(r) * shape_.outputs],
                       shape_.outputs * sizeof(float)) != 0) {
-        return absl::FailedPreconditionError(
-            absl::StrCat(matmul.implementation(), " gives row ", r, " of ", rows, " on ", threads,
-                         " threads other bits than among 2 rows"));
+        return absl::FailedPreconditionError(absl::StrCat(matmul.implementation(), " gives row ", r,
+                                                          " of ", rows, " on ", threads,
+                                                          " threads other bits than among 2 rows"));
       }
     }
     return absl::OkStatus();

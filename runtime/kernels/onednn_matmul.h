@@ -1,6 +1,6 @@
-// One shape of matrix product through oneDNN: y [rows, outputs] = x [rows, inputs] * weights, f32 or
-// bf16 inputs, f32 sums and outputs. The primitives for every padded row count are made in advance.
-// Used by Linear only; one call at a time.
+// One shape of matrix product through oneDNN: y [rows, outputs] = x [rows, inputs] * weights, f32
+// or bf16 inputs, f32 sums and outputs. The primitives for every padded row count are made in
+// advance. Used by Linear only; one call at a time.
 #ifndef HOCKET_RUNTIME_KERNELS_ONEDNN_MATMUL_H_
 #define HOCKET_RUNTIME_KERNELS_ONEDNN_MATMUL_H_
 

@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <cstring>
 
+// clang-format off: the order matters, everything after foreach_target.h is read once per target
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "runtime/kernels/portable_matmul.cc"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/highway.h"
 #include "runtime/kernels/simd-inl.h"
+// clang-format on
 
 HWY_BEFORE_NAMESPACE();
 namespace hocket {
@@ -16,7 +18,8 @@ namespace HWY_NAMESPACE {
 // Two vectors of 8, one of 16, or four of 4, always 16 outputs.
 template <int kRows, class T>
 HWY_INLINE void MultiplyRows(const float* HWY_RESTRICT x, int64_t inputs,
-                             const T* HWY_RESTRICT packed, float (*HWY_RESTRICT out)[kPanelOutputs]) {
+                             const T* HWY_RESTRICT packed,
+                             float (*HWY_RESTRICT out)[kPanelOutputs]) {
   const FloatTag d;
   constexpr int kVectors = kPanelOutputs / hn::MaxLanes(FloatTag());
   constexpr int64_t kLanes = hn::MaxLanes(FloatTag());
@@ -83,8 +86,8 @@ namespace hocket {
 HWY_EXPORT(MultiplyPanelF32);
 HWY_EXPORT(MultiplyPanelBf16);
 
-void MultiplyPanel(const float* x, int64_t rows, int64_t inputs, const float* packed,
-                   int64_t panel, int64_t outputs, float* y) {
+void MultiplyPanel(const float* x, int64_t rows, int64_t inputs, const float* packed, int64_t panel,
+                   int64_t outputs, float* y) {
   HWY_DYNAMIC_DISPATCH(MultiplyPanelF32)(x, rows, inputs, packed, panel, outputs, y);
 }
 void MultiplyPanel(const float* x, int64_t rows, int64_t inputs, const Bf16* packed, int64_t panel,

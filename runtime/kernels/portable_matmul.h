@@ -31,8 +31,8 @@ void PackPanel(const T* weights, int64_t inputs, int64_t outputs, int64_t panel,
 }
 
 // y[r][panel * 16 ...] = x [rows][inputs] times one panel, in f32; y is [rows][outputs].
-void MultiplyPanel(const float* x, int64_t rows, int64_t inputs, const float* packed,
-                   int64_t panel, int64_t outputs, float* y);
+void MultiplyPanel(const float* x, int64_t rows, int64_t inputs, const float* packed, int64_t panel,
+                   int64_t outputs, float* y);
 void MultiplyPanel(const float* x, int64_t rows, int64_t inputs, const Bf16* packed, int64_t panel,
                    int64_t outputs, float* y);
 

@@ -2,11 +2,13 @@
 
 #include <cmath>
 
+// clang-format off: the order matters, everything after foreach_target.h is read once per target
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "runtime/kernels/rms_norm.cc"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/highway.h"
 #include "runtime/kernels/simd-inl.h"
+// clang-format on
 
 HWY_BEFORE_NAMESPACE();
 namespace hocket {
@@ -55,8 +57,8 @@ void AddRmsNormF32(const RmsNormWeights& w, const float* delta, const float* bia
                    float* out) {
   AddRmsNormT(w, delta, bias, residual, out);
 }
-void AddRmsNormBf16(const RmsNormWeights& w, const float* delta, const float* bias,
-                    float* residual, Bf16* out) {
+void AddRmsNormBf16(const RmsNormWeights& w, const float* delta, const float* bias, float* residual,
+                    Bf16* out) {
   AddRmsNormT(w, delta, bias, residual, out);
 }
 

@@ -18,9 +18,9 @@ void RotaryAngles(std::span<const float> frequencies, int32_t position, float* c
                   float* sines);
 
 struct RotaryToken {
-  float* qkv = nullptr;           // [(heads + 2 * kv_heads) * head_dim]; queries change in place.
-  const float* bias = nullptr;    // Same shape, or null.
-  const float* cosines = nullptr; // [head_dim / 2]
+  float* qkv = nullptr;            // [(heads + 2 * kv_heads) * head_dim]; queries change in place.
+  const float* bias = nullptr;     // Same shape, or null.
+  const float* cosines = nullptr;  // [head_dim / 2]
   const float* sines = nullptr;
   int32_t heads = 0;
   int32_t block = 0;  // Where the token's key and value go.

@@ -49,8 +49,8 @@ HWY_INLINE void StoreF32(D /*d*/, hn::Vec<D> v, Bf16* HWY_RESTRICT p) {
   const auto bits = hn::BitCast(d32, v);
   const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(d32, 1u));
   const auto rounded = hn::Add(bits, hn::Add(odd, hn::Set(d32, 0x7fffu)));
-  const auto safe = hn::IfThenElse(hn::RebindMask(d32, hn::IsNaN(v)),
-                                   hn::Set(d32, 0x7fc00000u), rounded);
+  const auto safe =
+      hn::IfThenElse(hn::RebindMask(d32, hn::IsNaN(v)), hn::Set(d32, 0x7fc00000u), rounded);
   const auto high = hn::BitCast(di32, hn::ShiftRight<16>(safe));
   hn::StoreU(hn::DemoteTo(d16, high), d16, reinterpret_cast<uint16_t*>(p));
 }

@@ -10,11 +10,11 @@
 namespace hocket {
 namespace {
 
-absl::Status Unimplemented(std::string_view path, std::string_view what) {
+absl::Status Unimplemented(const std::string& path, const std::string& what) {
   return absl::UnimplementedError(absl::StrCat(path, ": ", what));
 }
 
-absl::Status ReadFamily(JsonFields& fields, const nlohmann::json& config, std::string_view path,
+absl::Status ReadFamily(JsonFields& fields, const nlohmann::json& config, const std::string& path,
                         ArchitectureSpec& spec) {
   const nlohmann::json* names = fields.Find("architectures");
   if (names == nullptr || !names->is_array() || names->empty() || !names->front().is_string()) {
@@ -61,8 +61,9 @@ void ReadSizes(JsonFields& fields, ArchitectureSpec& spec) {
   spec.tied_head = fields.Bool("tie_word_embeddings", false);
   spec.end_of_text_tokens = fields.Ints("eos_token_id");
   if (spec.heads % spec.kv_heads != 0) {
-    fields.Fail("num_key_value_heads", absl::StrCat("is ", spec.kv_heads, ", expected a divisor of ",
-                                                    "num_attention_heads (", spec.heads, ")"));
+    fields.Fail("num_key_value_heads",
+                absl::StrCat("is ", spec.kv_heads, ", expected a divisor of ",
+                             "num_attention_heads (", spec.heads, ")"));
   }
   if (!fields.Has("head_dim") && spec.hidden_size % spec.heads != 0) {
     fields.Fail("hidden_size", absl::StrCat("is ", spec.hidden_size, ", expected a multiple of ",
@@ -90,8 +91,8 @@ absl::Status ReadRotary(JsonFields& fields, const std::string& path, Architectur
   }
   JsonFields scaling(*object, path, absl::StrCat(name, "."));
   rotary.base = scaling.PositiveNumber("rope_theta", rotary.base);
-  const std::string type = scaling.String(scaling.Has("rope_type") ? "rope_type" : "type",
-                                          "default");
+  const std::string type =
+      scaling.String(scaling.Has("rope_type") ? "rope_type" : "type", "default");
   if (type == "default") {
     rotary.scaling = RotaryScaling::kNone;
   } else if (type == "linear") {
@@ -116,16 +117,16 @@ absl::Status ReadRotary(JsonFields& fields, const std::string& path, Architectur
 
 }  // namespace
 
-absl::StatusOr<ArchitectureSpec> ParseArchitecture(std::string_view json, std::string_view path) {
+absl::StatusOr<ArchitectureSpec> ParseArchitecture(std::string_view json, const std::string& path) {
   const auto config = ParseJsonObject(json, path);
   if (!config.ok()) return config.status();
   ArchitectureSpec spec;
-  JsonFields fields(*config, std::string(path));
+  JsonFields fields(*config, path);
   absl::Status status = ReadFamily(fields, *config, path, spec);
   if (!status.ok()) return status;
   ReadSizes(fields, spec);
   if (!fields.status().ok()) return fields.status();
-  status = ReadRotary(fields, std::string(path), spec);
+  status = ReadRotary(fields, path, spec);
   if (!status.ok()) return status;
   return spec;
 }

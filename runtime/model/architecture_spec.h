@@ -22,7 +22,7 @@ struct RotarySpec {
   double base = 10000.0;
   RotaryScaling scaling = RotaryScaling::kNone;
   double factor = 1.0;
-  double low_frequency_factor = 1.0;   // kLlama3 only, as the next two.
+  double low_frequency_factor = 1.0;  // kLlama3 only, as the next two.
   double high_frequency_factor = 4.0;
   double original_context_tokens = 8192;
 };
@@ -51,7 +51,7 @@ struct ArchitectureSpec {
 
 // `json` is config.json's text, `path` its name for errors. INVALID_ARGUMENT naming file and field
 // for missing fields, wrong types and values; UNIMPLEMENTED for what the decoder cannot run.
-absl::StatusOr<ArchitectureSpec> ParseArchitecture(std::string_view json, std::string_view path);
+absl::StatusOr<ArchitectureSpec> ParseArchitecture(std::string_view json, const std::string& path);
 
 // The head_dim / 2 rotary frequencies, scaling applied, radians per position.
 std::vector<float> RotaryFrequencies(const RotarySpec& rotary, int32_t head_dim);

@@ -1,0 +1,174 @@
+#include "runtime/model/decoder.h"
+
+#include <omp.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <limits>
+#include <string>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "runtime/kernels/linear.h"
+#include "runtime/kernels/simd_target.h"
+#include "runtime/machine.h"
+#include "runtime/model/architecture_spec.h"
+#include "runtime/model/checkpoint.h"
+#include "runtime/model/forward_pass.h"
+#include "runtime/model/generation_defaults.h"
+#include "runtime/model/kv_cache.h"
+#include "runtime/model/mapped_file.h"
+#include "runtime/model/plan_check.h"
+#include "runtime/model/weights.h"
+
+namespace hocket {
+namespace {
+
+// Rows of the largest product with the head: more gain nothing, and their logits are large.
+constexpr int32_t kMaxHeadRows = 64;
+
+template <class T>
+class DecoderImpl : public Decoder {
+ public:
+  DecoderImpl(ArchitectureSpec spec, Checkpoint checkpoint, const RuntimeSettings& settings,
+              ModelInfo info)
+      : spec_(std::move(spec)),
+        checkpoint_(std::move(checkpoint)),
+        info_(std::move(info)),
+        context_(info_.threads) {
+    limits_ = {spec_.vocabulary_size, spec_.max_context_tokens, settings.max_step_tokens,
+               settings.block_tokens, 0};
+    head_rows_ = std::min(kMaxHeadRows, PaddedRows(settings.max_running_sequences));
+  }
+
+  absl::Status Prepare(const RuntimeSettings& settings) {
+    omp_set_num_threads(info_.threads);
+    auto weights = LoadWeights<T>(spec_, checkpoint_, context_,
+                                  {settings.max_step_tokens, head_rows_, settings.progress});
+    if (!weights.ok()) return weights.status();
+    weights_ = *std::move(weights);
+    const auto size = PlanKvCache(spec_, settings.block_tokens, sizeof(T), settings.kv_cache_bytes,
+                                  settings.max_running_sequences, AvailableMemoryBytes());
+    if (!size.ok()) return size.status();
+    auto cache = KvCache<T>::Allocate(*size);
+    if (!cache.ok()) return cache.status();
+    cache_ = *std::move(cache);
+    limits_.blocks = size->blocks;
+    auto pass = ForwardPass<T>::Create(spec_, weights_, cache_,
+                                       {info_.threads, settings.max_step_tokens, head_rows_});
+    if (!pass.ok()) return pass.status();
+    pass_ = *std::move(pass);
+
+    info_.parameters = weights_.parameters;
+    info_.weight_bytes = weights_.bytes;
+    info_.kv_blocks = size->blocks;
+    info_.kv_cache_bytes = size->Bytes();
+    info_.cpu = absl::StrCat(SimdTargetName(), ", products ", context_.Description());
+    return absl::OkStatus();
+  }
+
+  const ModelInfo& info() const override { return info_; }
+
+  absl::StatusOr<std::span<const float>> Forward(const StepPlan& plan,
+                                                 std::span<const int32_t> outputs) override {
+    const absl::Status status = CheckPlan(limits_, plan, outputs);
+    if (!status.ok()) return status;
+    omp_set_num_threads(info_.threads);
+    return pass_.Run(plan, outputs);
+  }
+
+  absl::Status Logits(std::span<const float> hidden, int32_t rows,
+                      std::span<float> logits) override {
+    if (rows < 0 || static_cast<int64_t>(hidden.size()) != int64_t{rows} * spec_.hidden_size ||
+        static_cast<int64_t>(logits.size()) != int64_t{rows} * spec_.vocabulary_size) {
+      return absl::InvalidArgumentError(absl::StrCat("logits of ", rows, " rows from ",
+                                                     hidden.size(), " to ", logits.size(),
+                                                     " elements: the sizes do not match"));
+    }
+    omp_set_num_threads(info_.threads);
+    return pass_.Logits(hidden, rows, logits);
+  }
+
+ private:
+  const ArchitectureSpec spec_;
+  const Checkpoint checkpoint_;
+  ModelInfo info_;
+  PlanLimits limits_;
+  int32_t head_rows_ = 0;
+  LinearContext context_;
+  ModelWeights<T> weights_;
+  KvCache<T> cache_;
+  ForwardPass<T> pass_;
+};
+
+absl::Status CheckSettings(const RuntimeSettings& settings) {
+  const auto invalid = [](const std::string& field, int64_t value, const std::string& expected) {
+    return absl::InvalidArgumentError(absl::StrCat(field, " is ", value, ", expected ", expected));
+  };
+  if (settings.block_tokens < 16 || settings.block_tokens % 16 != 0) {
+    return invalid("block_tokens", settings.block_tokens, "a positive multiple of 16");
+  }
+  if (settings.threads < 0) return invalid("threads", settings.threads, "0 or more");
+  if (settings.kv_cache_bytes < 0) {
+    return invalid("kv_cache_bytes", settings.kv_cache_bytes, "0 or more");
+  }
+  if (settings.max_step_tokens < 1 || settings.max_step_tokens > 1 << 16) {
+    return invalid("max_step_tokens", settings.max_step_tokens, "1 to 65536");
+  }
+  if (settings.max_running_sequences < 1) {
+    return invalid("max_running_sequences", settings.max_running_sequences, "at least 1");
+  }
+  return absl::OkStatus();
+}
+
+std::string FolderName(const std::string& folder) {
+  std::error_code error;
+  const std::filesystem::path path = std::filesystem::canonical(folder, error);
+  return error ? folder : path.filename().string();
+}
+
+template <class T>
+absl::StatusOr<std::unique_ptr<Decoder>> Build(ArchitectureSpec spec, Checkpoint checkpoint,
+                                               const RuntimeSettings& settings, ModelInfo info) {
+  auto decoder = std::make_unique<DecoderImpl<T>>(std::move(spec), std::move(checkpoint), settings,
+                                                  std::move(info));
+  const absl::Status status = decoder->Prepare(settings);
+  if (!status.ok()) return status;
+  return decoder;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Load(const RuntimeSettings& settings) {
+  absl::Status status = CheckSettings(settings);
+  if (!status.ok()) return status;
+  const std::string config_path = absl::StrCat(settings.model_dir, "/config.json");
+  const auto text = ReadTextFile(config_path);
+  if (!text.ok()) return text.status();
+  auto spec = ParseArchitecture(*text, config_path);
+  if (!spec.ok()) return spec.status();
+
+  ModelInfo info;
+  info.name = FolderName(settings.model_dir);
+  info.architecture = spec->name;
+  // Where bf16 products are not native they are still half the memory to read.
+  info.precision = settings.precision == Precision::kAuto ? Precision::kBf16 : settings.precision;
+  info.layers = spec->layers;
+  info.hidden_size = spec->hidden_size;
+  info.vocabulary_size = spec->vocabulary_size;
+  info.max_context_tokens = spec->max_context_tokens;
+  info.end_of_text_tokens = spec->end_of_text_tokens;
+  info.threads = settings.threads > 0 ? settings.threads : AvailableThreads();
+  status = ReadGenerationDefaults(settings.model_dir, info);
+  if (!status.ok()) return status;
+
+  auto checkpoint = Checkpoint::Open(settings.model_dir);
+  if (!checkpoint.ok()) return checkpoint.status();
+  if (info.precision == Precision::kF32) {
+    return Build<float>(*std::move(spec), *std::move(checkpoint), settings, std::move(info));
+  }
+  return Build<Bf16>(*std::move(spec), *std::move(checkpoint), settings, std::move(info));
+}
+
+}  // namespace hocket

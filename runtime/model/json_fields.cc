@@ -14,14 +14,15 @@ std::string Shown(const nlohmann::json& value) {
 
 bool IsWholeNumber(const nlohmann::json& value, int64_t least, int64_t most) {
   if (!value.is_number_integer()) return false;
-  if (value.is_number_unsigned() && value.get<uint64_t>() > static_cast<uint64_t>(most)) return false;
+  if (value.is_number_unsigned() && value.get<uint64_t>() > static_cast<uint64_t>(most))
+    return false;
   const int64_t number = value.get<int64_t>();
   return number >= least && number <= most;
 }
 
 }  // namespace
 
-absl::StatusOr<nlohmann::json> ParseJsonObject(std::string_view text, std::string_view path) {
+absl::StatusOr<nlohmann::json> ParseJsonObject(std::string_view text, const std::string& path) {
   nlohmann::json parsed = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (parsed.is_discarded()) {
     return absl::InvalidArgumentError(absl::StrCat(path, ": not valid JSON"));
@@ -32,19 +33,19 @@ absl::StatusOr<nlohmann::json> ParseJsonObject(std::string_view text, std::strin
   return parsed;
 }
 
-bool JsonFields::Has(std::string_view name) const { return Find(name) != nullptr; }
+bool JsonFields::Has(const std::string& name) const { return Find(name) != nullptr; }
 
-const nlohmann::json* JsonFields::Find(std::string_view name) const {
-  const auto found = object_.find(std::string(name));
+const nlohmann::json* JsonFields::Find(const std::string& name) const {
+  const auto found = object_.find(name);
   return found == object_.end() || found->is_null() ? nullptr : &*found;
 }
 
-void JsonFields::Fail(std::string_view name, std::string_view problem) {
+void JsonFields::Fail(const std::string& name, const std::string& problem) {
   if (!status_.ok()) return;
   status_ = absl::InvalidArgumentError(absl::StrCat(path_, ": ", prefix_, name, " ", problem));
 }
 
-int32_t JsonFields::PositiveInt(std::string_view name, std::optional<int32_t> fallback,
+int32_t JsonFields::PositiveInt(const std::string& name, std::optional<int32_t> fallback,
                                 int32_t most) {
   const nlohmann::json* value = Find(name);
   if (value == nullptr) {
@@ -58,7 +59,7 @@ int32_t JsonFields::PositiveInt(std::string_view name, std::optional<int32_t> fa
   return value->get<int32_t>();
 }
 
-double JsonFields::PositiveNumber(std::string_view name, std::optional<double> fallback) {
+double JsonFields::PositiveNumber(const std::string& name, std::optional<double> fallback) {
   const nlohmann::json* value = Find(name);
   if (value == nullptr) {
     if (!fallback) Fail(name, "is missing");
@@ -71,7 +72,7 @@ double JsonFields::PositiveNumber(std::string_view name, std::optional<double> f
   return value->get<double>();
 }
 
-bool JsonFields::Bool(std::string_view name, bool fallback) {
+bool JsonFields::Bool(const std::string& name, bool fallback) {
   const nlohmann::json* value = Find(name);
   if (value == nullptr) return fallback;
   if (!value->is_boolean()) {
@@ -81,7 +82,7 @@ bool JsonFields::Bool(std::string_view name, bool fallback) {
   return value->get<bool>();
 }
 
-std::string JsonFields::String(std::string_view name, std::optional<std::string> fallback) {
+std::string JsonFields::String(const std::string& name, std::optional<std::string> fallback) {
   const nlohmann::json* value = Find(name);
   if (value == nullptr) {
     if (!fallback) Fail(name, "is missing");
@@ -94,7 +95,7 @@ std::string JsonFields::String(std::string_view name, std::optional<std::string>
   return value->get<std::string>();
 }
 
-std::vector<int32_t> JsonFields::Ints(std::string_view name) {
+std::vector<int32_t> JsonFields::Ints(const std::string& name) {
   std::vector<int32_t> numbers;
   const nlohmann::json* value = Find(name);
   if (value == nullptr) return numbers;

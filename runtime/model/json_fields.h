@@ -16,7 +16,7 @@
 namespace hocket {
 
 // Parses a file's text. INVALID_ARGUMENT naming the file when it is not one JSON object.
-absl::StatusOr<nlohmann::json> ParseJsonObject(std::string_view text, std::string_view path);
+absl::StatusOr<nlohmann::json> ParseJsonObject(std::string_view text, const std::string& path);
 
 // Reads fields of one object. The first error is kept, later reads return their fallback; callers
 // check status() once at the end. A field that is null counts as missing.
@@ -27,19 +27,19 @@ class JsonFields {
       : object_(object), path_(std::move(path)), prefix_(std::move(prefix)) {}
 
   const absl::Status& status() const { return status_; }
-  bool Has(std::string_view name) const;
-  const nlohmann::json* Find(std::string_view name) const;
+  bool Has(const std::string& name) const;
+  const nlohmann::json* Find(const std::string& name) const;
 
   // A whole number within [1, most]. Required when there is no fallback.
-  int32_t PositiveInt(std::string_view name, std::optional<int32_t> fallback = std::nullopt,
+  int32_t PositiveInt(const std::string& name, std::optional<int32_t> fallback = std::nullopt,
                       int32_t most = 1 << 30);
-  double PositiveNumber(std::string_view name, std::optional<double> fallback = std::nullopt);
-  bool Bool(std::string_view name, bool fallback);
-  std::string String(std::string_view name, std::optional<std::string> fallback = std::nullopt);
+  double PositiveNumber(const std::string& name, std::optional<double> fallback = std::nullopt);
+  bool Bool(const std::string& name, bool fallback);
+  std::string String(const std::string& name, std::optional<std::string> fallback = std::nullopt);
   // One whole number of [0, 2^31) or a list of them; empty when missing.
-  std::vector<int32_t> Ints(std::string_view name);
+  std::vector<int32_t> Ints(const std::string& name);
 
-  void Fail(std::string_view name, std::string_view problem);
+  void Fail(const std::string& name, const std::string& problem);
 
  private:
   const nlohmann::json& object_;
