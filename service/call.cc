@@ -39,7 +39,7 @@ void Call::Submit(absl::StatusOr<ValidRequest> valid) {
   if (!valid.ok()) return Refuse(valid.status());
   context_.request = *std::move(valid);
   {
-    absl::MutexLock lock(&mutex_);
+    std::lock_guard lock(mutex_);
     if (gone_) valid = absl::CancelledError("the client went away");
   }
   if (!valid.ok()) return Refuse(valid.status());
@@ -56,7 +56,7 @@ void Call::Submit(absl::StatusOr<ValidRequest> valid) {
   }
   bool gone = false;
   {
-    absl::MutexLock lock(&mutex_);
+    std::lock_guard lock(mutex_);
     // Only now may the id be cancelled: before, it could have been another request's.
     held_ = true;
     gone = gone_ && !ended_;
@@ -65,7 +65,7 @@ void Call::Submit(absl::StatusOr<ValidRequest> valid) {
 }
 
 void Call::Refuse(absl::Status status) {
-  absl::MutexLock lock(&mutex_);
+  std::lock_guard lock(mutex_);
   ended_ = true;
   pending_.Refuse(std::move(status));
   Schedule();
@@ -73,7 +73,7 @@ void Call::Refuse(absl::Status status) {
 
 void Call::ClientGone() {
   {
-    absl::MutexLock lock(&mutex_);
+    std::lock_guard lock(mutex_);
     gone_ = true;
     if (!held_ || ended_) return;
   }
@@ -82,7 +82,7 @@ void Call::ClientGone() {
 
 void Call::OnStarted(const StartedEvent& event) {
   parts_.metrics->CountPromptTokens(event.prompt_tokens - event.cached_tokens, event.cached_tokens);
-  absl::MutexLock lock(&mutex_);
+  std::lock_guard lock(mutex_);
   pending_.Add(event);
   if (streams_) Schedule();
 }
@@ -98,14 +98,14 @@ void Call::OnOutcome(Outcome outcome) {
     last_token_ = now;
     parts_.metrics->CountGeneratedTokens(static_cast<int64_t>(outcome.tokens.size()));
   }
-  absl::MutexLock lock(&mutex_);
+  std::lock_guard lock(mutex_);
   pending_.Add(std::move(outcome));
   if (streams_) Schedule();
 }
 
 void Call::OnFinished(const FinishedEvent& event) {
   parts_.metrics->ObserveFinished(event, absl::Now() - received_);
-  absl::MutexLock lock(&mutex_);
+  std::lock_guard lock(mutex_);
   pending_.Add(event);
   ended_ = true;
   Schedule();
@@ -120,7 +120,7 @@ void Call::Schedule() {
 void Call::Deliver() {
   EventBatch batch;
   {
-    absl::MutexLock lock(&mutex_);
+    std::lock_guard lock(mutex_);
     scheduled_ = false;
     batch = pending_.Take();
     sending_ = true;
@@ -135,7 +135,7 @@ void Call::Deliver() {
 }
 
 void Call::BatchSent() {
-  absl::MutexLock lock(&mutex_);
+  std::lock_guard lock(mutex_);
   sending_ = false;
   Schedule();
 }

@@ -6,12 +6,11 @@
 
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "scheduler/engine.h"
 #include "scheduler/request.h"
@@ -63,7 +62,7 @@ class Call : public Sink, public Deliverable, public std::enable_shared_from_thi
  private:
   void Submit(absl::StatusOr<ValidRequest> valid);
   void Refuse(absl::Status status);
-  void Schedule() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Schedule();  // With mutex_ held.
   absl::Status EndStatus(const EventBatch& batch) const;
   void Log(const EventBatch& batch, const absl::Status& status) const;
 
@@ -74,13 +73,14 @@ class Call : public Sink, public Deliverable, public std::enable_shared_from_thi
   const absl::Time received_;
   AnswerContext context_;  // Written before the request is submitted, and then only read.
 
-  absl::Mutex mutex_;
-  PendingEvents pending_ ABSL_GUARDED_BY(mutex_);
-  bool scheduled_ ABSL_GUARDED_BY(mutex_) = false;  // On the delivery thread's list.
-  bool sending_ ABSL_GUARDED_BY(mutex_) = false;    // A batch is on its way to the client.
-  bool held_ ABSL_GUARDED_BY(mutex_) = false;       // By the engine.
-  bool gone_ ABSL_GUARDED_BY(mutex_) = false;
-  bool ended_ ABSL_GUARDED_BY(mutex_) = false;
+  std::mutex mutex_;
+  // Guarded by mutex_:
+  PendingEvents pending_;
+  bool scheduled_ = false;  // On the delivery thread's list.
+  bool sending_ = false;    // A batch is on its way to the client.
+  bool held_ = false;       // By the engine.
+  bool gone_ = false;
+  bool ended_ = false;
 
   absl::Time last_token_;  // Engine thread only.
 };

@@ -8,23 +8,29 @@ DeliveryThread::DeliveryThread() : thread_([this] { Run(); }) {}
 
 DeliveryThread::~DeliveryThread() {
   {
-    absl::MutexLock lock(&mutex_);
+    std::lock_guard lock(mutex_);
     closing_ = true;
   }
+  wake_.notify_one();
   thread_.join();
 }
 
 void DeliveryThread::Schedule(std::shared_ptr<Deliverable> deliverable) {
-  absl::MutexLock lock(&mutex_);
-  scheduled_.push_back(std::move(deliverable));
+  bool was_empty = false;
+  {
+    std::lock_guard lock(mutex_);
+    was_empty = scheduled_.empty();
+    scheduled_.push_back(std::move(deliverable));
+  }
+  if (was_empty) wake_.notify_one();
 }
 
 void DeliveryThread::Run() {
   std::vector<std::shared_ptr<Deliverable>> batch;
   while (true) {
     {
-      absl::MutexLock lock(&mutex_);
-      mutex_.Await(absl::Condition(this, &DeliveryThread::HasWork));
+      std::unique_lock lock(mutex_);
+      wake_.wait(lock, [this] { return closing_ || !scheduled_.empty(); });
       if (scheduled_.empty()) return;
       batch.swap(scheduled_);
     }

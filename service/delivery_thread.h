@@ -4,12 +4,11 @@
 #ifndef HOCKET_SERVICE_DELIVERY_THREAD_H_
 #define HOCKET_SERVICE_DELIVERY_THREAD_H_
 
+#include <condition_variable>
 #include <memory>
+#include <mutex>
 #include <thread>
 #include <vector>
-
-#include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
 
 namespace hocket {
 
@@ -32,13 +31,13 @@ class DeliveryThread {
 
  private:
   void Run();
-  bool HasWork() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    return closing_ || !scheduled_.empty();
-  }
 
-  absl::Mutex mutex_;
-  std::vector<std::shared_ptr<Deliverable>> scheduled_ ABSL_GUARDED_BY(mutex_);
-  bool closing_ ABSL_GUARDED_BY(mutex_) = false;
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  // Guarded by mutex_:
+  std::vector<std::shared_ptr<Deliverable>> scheduled_;
+  bool closing_ = false;
+
   std::thread thread_;
 };
 

@@ -1,5 +1,6 @@
 #include "service/server.h"
 
+#include <grpc/support/log.h>
 #include <grpcpp/ext/channelz_service_plugin.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
@@ -33,6 +34,9 @@ absl::Status Check(absl::string_view name, int64_t value, int64_t low, int64_t h
   return absl::InvalidArgumentError(
       absl::StrCat(name, ": ", value, " is out of range [", low, ", ", high, "]"));
 }
+
+// gRPC writes to standard error what our own statuses already say; --log-level debug shows it.
+void LogGrpc(gpr_log_func_args* args) { spdlog::debug("grpc: {}", args->message); }
 
 class GrpcServer final : public Server {
  public:
@@ -86,6 +90,7 @@ class GrpcServer final : public Server {
 absl::Status GrpcServer::Listen() {
   static std::once_flag plugins;
   std::call_once(plugins, [this] {
+    gpr_set_log_function(&LogGrpc);
     grpc::EnableDefaultHealthCheckService(true);
     if (settings_.reflection) grpc::reflection::InitProtoReflectionServerBuilderPlugin();
     if (settings_.channelz) grpc::channelz::experimental::InitChannelzService();

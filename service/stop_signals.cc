@@ -25,7 +25,7 @@ StopSignals::StopSignals() {
 
 StopSignals::~StopSignals() {
   {
-    absl::MutexLock lock(&mutex_);
+    std::lock_guard lock(mutex_);
     closing_ = true;
   }
   pthread_kill(thread_.native_handle(), SIGTERM);
@@ -35,10 +35,9 @@ StopSignals::~StopSignals() {
 }
 
 int StopSignals::Wait() {
-  absl::MutexLock lock(&mutex_);
+  std::unique_lock lock(mutex_);
   waiting_ = true;
-  mutex_.Await(absl::Condition(
-      +[](int* signal) { return *signal != 0; }, &signal_));
+  arrived_.wait(lock, [this] { return signal_ != 0; });
   return signal_;
 }
 
@@ -47,10 +46,11 @@ void StopSignals::Run() {
   while (true) {
     int signal = 0;
     if (sigwait(&set, &signal) != 0) continue;
-    absl::MutexLock lock(&mutex_);
+    std::lock_guard lock(mutex_);
     if (closing_) return;
     if (!waiting_ || signal_ != 0) _exit(128 + signal);
     signal_ = signal;
+    arrived_.notify_all();
   }
 }
 

@@ -4,10 +4,9 @@
 #ifndef HOCKET_SERVICE_STOP_SIGNALS_H_
 #define HOCKET_SERVICE_STOP_SIGNALS_H_
 
+#include <condition_variable>
+#include <mutex>
 #include <thread>
-
-#include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
 
 namespace hocket {
 
@@ -25,10 +24,13 @@ class StopSignals {
  private:
   void Run();
 
-  absl::Mutex mutex_;
-  bool waiting_ ABSL_GUARDED_BY(mutex_) = false;
-  bool closing_ ABSL_GUARDED_BY(mutex_) = false;
-  int signal_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::mutex mutex_;
+  std::condition_variable arrived_;
+  // Guarded by mutex_:
+  bool waiting_ = false;
+  bool closing_ = false;
+  int signal_ = 0;
+
   std::thread thread_;
 };
 

@@ -10,16 +10,20 @@ TextPool::TextPool(int32_t threads, int32_t max_queued) : max_queued_(max_queued
 
 TextPool::~TextPool() {
   {
-    absl::MutexLock lock(&mutex_);
+    std::lock_guard lock(mutex_);
     closing_ = true;
   }
+  wake_.notify_all();
   for (std::thread& thread : threads_) thread.join();
 }
 
 bool TextPool::TrySchedule(std::function<void()> task) {
-  absl::MutexLock lock(&mutex_);
-  if (tasks_.size() >= max_queued_) return false;
-  tasks_.push_back(std::move(task));
+  {
+    std::lock_guard lock(mutex_);
+    if (tasks_.size() >= max_queued_) return false;
+    tasks_.push_back(std::move(task));
+  }
+  wake_.notify_one();
   return true;
 }
 
@@ -27,8 +31,8 @@ void TextPool::Run() {
   while (true) {
     std::function<void()> task;
     {
-      absl::MutexLock lock(&mutex_);
-      mutex_.Await(absl::Condition(this, &TextPool::HasTask));
+      std::unique_lock lock(mutex_);
+      wake_.wait(lock, [this] { return closing_ || !tasks_.empty(); });
       if (tasks_.empty()) return;
       task = std::move(tasks_.front());
       tasks_.pop_front();

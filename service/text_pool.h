@@ -3,14 +3,13 @@
 #ifndef HOCKET_SERVICE_TEXT_POOL_H_
 #define HOCKET_SERVICE_TEXT_POOL_H_
 
+#include <condition_variable>
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <mutex>
 #include <thread>
 #include <vector>
-
-#include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
 
 namespace hocket {
 
@@ -26,12 +25,14 @@ class TextPool {
 
  private:
   void Run();
-  bool HasTask() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return closing_ || !tasks_.empty(); }
 
   const size_t max_queued_;
-  absl::Mutex mutex_;
-  std::deque<std::function<void()>> tasks_ ABSL_GUARDED_BY(mutex_);
-  bool closing_ ABSL_GUARDED_BY(mutex_) = false;
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  // Guarded by mutex_:
+  std::deque<std::function<void()>> tasks_;
+  bool closing_ = false;
+
   std::vector<std::thread> threads_;
 };
 

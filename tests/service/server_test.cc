@@ -1,0 +1,395 @@
+// The whole service over a real connection, with a small model behind the real engine.
+#include "service/server.h"
+
+#include <gmock/gmock.h>
+#include <grpcpp/grpcpp.h>
+#include <gtest/gtest.h>
+#include <httplib.h>
+
+#include <chrono>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "hocket/v1/hocket.grpc.pb.h"
+#include "small_model.h"
+
+namespace hocket {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+struct StreamResult {
+  grpc::Status status;
+  std::string retry_after_ms;
+  std::vector<v1::StreamGenerateResponse> events;
+
+  std::string text() const {
+    std::string text;
+    for (const auto& event : events) text += event.delta().text();
+    return text;
+  }
+};
+
+v1::GenerateRequest RequestOf(const std::string& text, int32_t max_new_tokens,
+                              const std::string& id = "") {
+  v1::GenerateRequest request;
+  request.set_text(text);
+  request.set_request_id(id);
+  request.mutable_stopping()->set_max_new_tokens(max_new_tokens);
+  return request;
+}
+
+class ServerTest : public testing::Test {
+ protected:
+  void SetUp() override { Start(1024); }
+
+  void Start(int32_t max_waiting_requests) {
+    server_.reset();
+    ServerSettings settings;
+    settings.port = 0;
+    settings.metrics_port = 0;
+    scheduler_.total_blocks = 512;
+    scheduler_.max_running_sequences = 8;
+    scheduler_.max_waiting_requests = max_waiting_requests;
+    scheduler_.max_context_tokens = 4096;
+    auto server = Server::Start(settings, scheduler_,
+                                {.info = SmallModelInfo(), .text = &text_, .executor = &executor_});
+    ASSERT_TRUE(server.ok()) << server.status();
+    server_ = *std::move(server);
+    channel_ = grpc::CreateChannel("127.0.0.1:" + std::to_string(server_->port()),
+                                   grpc::InsecureChannelCredentials());
+    stub_ = v1::Hocket::NewStub(channel_);
+  }
+
+  StreamResult Stream(const v1::GenerateRequest& request,
+                      absl::Duration deadline = absl::Seconds(30)) {
+    grpc::ClientContext context;
+    context.set_deadline(absl::ToChronoTime(absl::Now() + deadline));
+    auto reader = stub_->StreamGenerate(&context, request);
+    StreamResult result;
+    v1::StreamGenerateResponse event;
+    while (reader->Read(&event)) result.events.push_back(event);
+    result.status = reader->Finish();
+    const auto& trailers = context.GetServerTrailingMetadata();
+    if (const auto it = trailers.find("retry-after-ms"); it != trailers.end()) {
+      result.retry_after_ms = std::string(it->second.data(), it->second.size());
+    }
+    return result;
+  }
+
+  std::string Page(const std::string& path) {
+    httplib::Client client("127.0.0.1", server_->metrics_port());
+    const auto response = client.Get(path.c_str());
+    return response ? std::to_string(response->status) + " " + response->body : "no answer";
+  }
+
+  // The model's state is dropped with the plan after a sequence's end.
+  void ExpectNoSequenceSoon() {
+    for (int i = 0; i < 2000 && executor_.live_sequences > 0; ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    EXPECT_EQ(executor_.live_sequences, 0);
+  }
+
+  ByteText text_;
+  LetterExecutor executor_;
+  SchedulerSettings scheduler_;
+  std::unique_ptr<Server> server_;
+  std::shared_ptr<grpc::Channel> channel_;
+  std::unique_ptr<v1::Hocket::Stub> stub_;
+};
+
+TEST_F(ServerTest, AStreamTellsTheWholeStoryInOrder) {
+  auto request = RequestOf("once", 40, "mine");
+  request.mutable_sampling()->set_seed(5);
+  const StreamResult result = Stream(request);
+  ASSERT_TRUE(result.status.ok()) << result.status.error_message();
+  ASSERT_GE(result.events.size(), 3u);
+  const v1::Started& started = result.events.front().started();
+  EXPECT_EQ(started.request_id(), "mine");
+  EXPECT_EQ(started.model(), "small");
+  EXPECT_EQ(started.prompt_tokens(), 5);
+  EXPECT_EQ(started.settings().sampling().seed(), 5u);
+  EXPECT_EQ(started.settings().sampling().top_k(), 40);
+  for (size_t i = 1; i + 1 < result.events.size(); ++i) EXPECT_TRUE(result.events[i].has_delta());
+  const v1::Finished& finished = result.events.back().finished();
+  EXPECT_EQ(finished.finish_reason(), v1::FINISH_REASON_LENGTH);
+  EXPECT_EQ(finished.usage().prompt_tokens(), 5);
+  EXPECT_EQ(finished.usage().generated_tokens(), 40);
+  EXPECT_EQ(result.text(), LettersAfter(5, 40));
+}
+
+TEST_F(ServerTest, UnaryAndStreamGiveTheSameAnswer) {
+  auto request = RequestOf("once", 30);
+  request.mutable_sampling()->set_seed(1);
+  request.mutable_output()->set_top_logprobs(2);
+  request.mutable_output()->set_prompt_logprobs(true);
+  request.mutable_stopping()->add_stop_tokens('p');
+  const StreamResult stream = Stream(request);
+  v1::Choice folded;
+  v1::PromptScores prompt;
+  for (const auto& event : stream.events) {
+    folded.set_text(folded.text() + event.delta().text());
+    folded.mutable_token_ids()->MergeFrom(event.delta().token_ids());
+    folded.mutable_logprobs()->MergeFrom(event.delta().logprobs());
+    prompt.MergeFrom(event.prompt_scores());
+  }
+  const v1::Finished& finished = stream.events.back().finished();
+  folded.set_finish_reason(finished.finish_reason());
+  if (finished.has_stop_token()) folded.set_stop_token(finished.stop_token());
+
+  grpc::ClientContext context;
+  v1::GenerateResponse unary;
+  ASSERT_TRUE(stub_->Generate(&context, request, &unary).ok());
+  EXPECT_EQ(unary.choices(0).DebugString(), folded.DebugString());
+  EXPECT_EQ(unary.choices(0).finish_reason(), v1::FINISH_REASON_STOP_TOKEN);
+  ASSERT_EQ(unary.prompt_scores_size(), 5);
+  EXPECT_EQ(prompt.scores_size(), 5);
+  for (int i = 0; i < 5; ++i) {
+    EXPECT_EQ(unary.prompt_scores(i).DebugString(), prompt.scores(i).DebugString());
+  }
+  EXPECT_EQ(unary.settings().DebugString(),
+            stream.events.front().started().settings().DebugString());
+  EXPECT_EQ(unary.usage().DebugString(), finished.usage().DebugString());
+}
+
+TEST_F(ServerTest, ManyStreamsAtOnceEachGetTheirOwnText) {
+  std::vector<std::thread> clients;
+  std::vector<StreamResult> results(24);
+  for (int i = 0; i < 24; ++i) {
+    clients.emplace_back(
+        [this, i, &results] { results[i] = Stream(RequestOf(std::string(i + 1, 'x'), 100)); });
+  }
+  for (std::thread& client : clients) client.join();
+  for (int i = 0; i < 24; ++i) {
+    EXPECT_TRUE(results[i].status.ok()) << results[i].status.error_message();
+    EXPECT_EQ(results[i].text(), LettersAfter(i + 2, 100));
+  }
+  ExpectNoSequenceSoon();
+}
+
+TEST_F(ServerTest, RefusalsCarryCodeAndField) {
+  auto request = RequestOf("x", 4);
+  request.mutable_sampling()->set_top_p(3);
+  const StreamResult stream = Stream(request);
+  EXPECT_EQ(stream.status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(stream.status.error_message(), StartsWith("sampling.top_p: 3"));
+  EXPECT_TRUE(stream.events.empty());
+  request.mutable_sampling()->clear_top_p();
+  request.mutable_beam_search();
+  grpc::ClientContext context;
+  v1::GenerateResponse response;
+  EXPECT_EQ(stub_->Generate(&context, request, &response).error_code(),
+            grpc::StatusCode::UNIMPLEMENTED);
+}
+
+TEST_F(ServerTest, AClientThatGoesAwayFreesItsSequence) {
+  executor_.step_ms = 5;
+  grpc::ClientContext context;
+  auto reader = stub_->StreamGenerate(&context, RequestOf("x", 4000));
+  v1::StreamGenerateResponse event;
+  while (reader->Read(&event) && !event.has_delta()) continue;
+  EXPECT_EQ(executor_.live_sequences, 1);
+  context.TryCancel();
+  EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::CANCELLED);
+  ExpectNoSequenceSoon();
+}
+
+TEST_F(ServerTest, CancelEndsARequestFromAnotherConnection) {
+  executor_.step_ms = 5;
+  StreamResult result;
+  std::thread client([&] { result = Stream(RequestOf("x", 4000, "long one")); });
+  v1::CancelRequest cancel;
+  cancel.set_request_id("long one");
+  v1::CancelResponse response;
+  while (!response.found()) {
+    grpc::ClientContext context;
+    ASSERT_TRUE(stub_->Cancel(&context, cancel, &response).ok());
+  }
+  client.join();
+  EXPECT_EQ(result.status.error_code(), grpc::StatusCode::CANCELLED);
+  ASSERT_FALSE(result.events.empty());
+  EXPECT_EQ(result.events.back().finished().finish_reason(), v1::FINISH_REASON_CANCELLED);
+  ExpectNoSequenceSoon();
+}
+
+TEST_F(ServerTest, ADeadlineEndsTheRequest) {
+  executor_.step_ms = 5;
+  const StreamResult result = Stream(RequestOf("x", 4000), absl::Milliseconds(200));
+  EXPECT_EQ(result.status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+  ExpectNoSequenceSoon();
+}
+
+TEST_F(ServerTest, AnIdInUseIsRefusedAndFreeAgainAfterwards) {
+  executor_.step_ms = 2;
+  grpc::ClientContext context;
+  auto reader = stub_->StreamGenerate(&context, RequestOf("x", 100, "one"));
+  v1::StreamGenerateResponse event;
+  ASSERT_TRUE(reader->Read(&event));
+  EXPECT_EQ(Stream(RequestOf("x", 5, "one")).status.error_code(), grpc::StatusCode::ALREADY_EXISTS);
+  while (reader->Read(&event)) continue;
+  EXPECT_TRUE(reader->Finish().ok());
+  EXPECT_TRUE(Stream(RequestOf("x", 5, "one")).status.ok());
+}
+
+TEST_F(ServerTest, AFullQueueRefusesWithARetryHint) {
+  Start(/*max_waiting_requests=*/1);
+  executor_.step_ms = 20;
+  std::vector<std::thread> clients;
+  std::atomic<int> refused = 0;
+  for (int i = 0; i < 16; ++i) {
+    clients.emplace_back([&] {
+      const StreamResult result = Stream(RequestOf("x", 10));
+      if (result.status.ok()) return;
+      EXPECT_EQ(result.status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+      EXPECT_EQ(result.retry_after_ms, "1000");
+      ++refused;
+    });
+  }
+  for (std::thread& client : clients) client.join();
+  EXPECT_GE(refused, 1);
+}
+
+TEST_F(ServerTest, AFailedRowFailsItsRequestAndNotTheServer) {
+  executor_.fail_rows = true;
+  const StreamResult failed = Stream(RequestOf("x", 5));
+  EXPECT_EQ(failed.status.error_code(), grpc::StatusCode::INTERNAL);
+  executor_.fail_rows = false;
+  EXPECT_TRUE(Stream(RequestOf("x", 5)).status.ok());
+}
+
+TEST_F(ServerTest, ScoreGivesEveryTokenButTheFirstItsLogprob) {
+  v1::ScoreRequest request;
+  request.set_text("hello");
+  request.set_top_logprobs(3);
+  grpc::ClientContext context;
+  v1::ScoreResponse response;
+  const grpc::Status status = stub_->Score(&context, request, &response);
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  ASSERT_EQ(response.scores_size(), 6);
+  EXPECT_FALSE(response.scores(0).has_logprob());
+  double total = 0;
+  for (int i = 1; i < 6; ++i) {
+    EXPECT_EQ(response.scores(i).top_size(), 3);
+    total += response.scores(i).logprob();
+  }
+  EXPECT_DOUBLE_EQ(response.total_logprob(), total);
+  EXPECT_EQ(response.usage().generated_tokens(), 0);
+}
+
+TEST_F(ServerTest, EmbedReturnsTheVector) {
+  v1::EmbedRequest request;
+  request.set_text("hello");
+  grpc::ClientContext context;
+  v1::EmbedResponse response;
+  const grpc::Status status = stub_->Embed(&context, request, &response);
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  EXPECT_THAT(response.embedding(), testing::ElementsAre(1, 2, 3, 4));
+  EXPECT_EQ(response.pooling(), v1::POOLING_MEAN);
+  EXPECT_TRUE(response.normalized());
+}
+
+TEST_F(ServerTest, TokenizeDetokenizeAndModels) {
+  v1::TokenizeRequest tokenize;
+  tokenize.mutable_chat()->add_messages()->set_role("user");
+  v1::TokenizeResponse tokens;
+  grpc::ClientContext first;
+  ASSERT_TRUE(stub_->Tokenize(&first, tokenize, &tokens).ok());
+  EXPECT_EQ(tokens.prompt(), "user: \nassistant: ");
+  v1::DetokenizeRequest detokenize;
+  *detokenize.mutable_token_ids() = tokens.token_ids();
+  v1::DetokenizeResponse text;
+  grpc::ClientContext second;
+  ASSERT_TRUE(stub_->Detokenize(&second, detokenize, &text).ok());
+  EXPECT_EQ(text.text(), tokens.prompt());
+
+  v1::ListModelsResponse models;
+  grpc::ClientContext third;
+  ASSERT_TRUE(stub_->ListModels(&third, {}, &models).ok());
+  ASSERT_EQ(models.models_size(), 1);
+  EXPECT_EQ(models.models(0).name(), "small");
+  EXPECT_TRUE(models.models(0).chat_template());
+  v1::GetModelRequest get;
+  get.set_model("other");
+  v1::GetModelResponse model;
+  grpc::ClientContext fourth;
+  EXPECT_EQ(stub_->GetModel(&fourth, get, &model).error_code(), grpc::StatusCode::NOT_FOUND);
+}
+
+TEST_F(ServerTest, TheMetricsPageCountsWhatHappened) {
+  ASSERT_TRUE(Stream(RequestOf("once", 10)).status.ok());
+  auto bad = RequestOf("x", 1);
+  bad.mutable_sampling()->set_top_k(-1);
+  Stream(bad);
+  const std::string page = Page("/metrics");
+  for (const char* line :
+       {"hocket_requests_total{method=\"StreamGenerate\",outcome=\"ok\"} 1\n",
+        "hocket_requests_total{method=\"StreamGenerate\",outcome=\"invalid_argument\"} 1\n",
+        "hocket_finish_reasons_total{reason=\"length\"} 1\n", "hocket_prompt_tokens_total 5\n",
+        "hocket_generated_tokens_total 10\n", "hocket_time_to_first_token_seconds_count 1\n",
+        "hocket_inter_token_seconds_count 9\n", "hocket_request_seconds_count 1\n",
+        "hocket_requests_running 0\n", "hocket_requests_waiting 0\n", "hocket_kv_blocks_used ",
+        "hocket_kv_blocks_total 512\n", "hocket_step_seconds_count ",
+        "hocket_step_batch_rows_count ", "hocket_preemptions_total 0\n", "hocket_build_info{"}) {
+    EXPECT_THAT(page, HasSubstr(line));
+  }
+  EXPECT_THAT(Page("/healthz"), StartsWith("200"));
+  EXPECT_THAT(Page("/readyz"), StartsWith("200"));
+}
+
+TEST_F(ServerTest, DrainingFinishesWhatRunsAndRefusesWhatComes) {
+  executor_.step_ms = 5;
+  grpc::ClientContext context;
+  auto reader = stub_->StreamGenerate(&context, RequestOf("x", 100));
+  v1::StreamGenerateResponse event;
+  ASSERT_TRUE(reader->Read(&event));
+  int ended = -1;
+  std::thread stopping([&] { ended = server_->Stop(absl::Now() + absl::Seconds(30)); });
+  StreamResult late;
+  do late = Stream(RequestOf("x", 1));
+  while (late.status.ok());
+  EXPECT_EQ(late.status.error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_THAT(Page("/readyz"), StartsWith("503"));
+  while (reader->Read(&event)) continue;
+  EXPECT_TRUE(reader->Finish().ok());
+  EXPECT_EQ(event.finished().usage().generated_tokens(), 100);
+  stopping.join();
+  EXPECT_EQ(ended, 0);
+}
+
+TEST_F(ServerTest, WhatOutlastsTheGraceIsEndedAndToldSo) {
+  executor_.step_ms = 5;
+  grpc::ClientContext context;
+  auto reader = stub_->StreamGenerate(&context, RequestOf("x", 4000));
+  v1::StreamGenerateResponse event;
+  ASSERT_TRUE(reader->Read(&event));
+  EXPECT_EQ(server_->Stop(absl::Now() + absl::Milliseconds(50)), 1);
+  while (reader->Read(&event)) continue;
+  EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_EQ(event.finished().finish_reason(), v1::FINISH_REASON_SHUTDOWN);
+}
+
+TEST_F(ServerTest, ATakenPortIsAClearError) {
+  for (const bool metrics : {false, true}) {
+    LetterExecutor executor;
+    ServerSettings settings;
+    settings.port = metrics ? 0 : server_->port();
+    settings.metrics_port = metrics ? server_->metrics_port() : 0;
+    const auto second = Server::Start(
+        settings, scheduler_, {.info = SmallModelInfo(), .text = &text_, .executor = &executor});
+    EXPECT_TRUE(absl::IsUnavailable(second.status())) << second.status();
+    EXPECT_THAT(std::string(second.status().message()), HasSubstr("is the port taken?"));
+  }
+}
+
+TEST_F(ServerTest, BadSettingsAreNamed) {
+  ServerSettings settings;
+  settings.port = 70000;
+  EXPECT_THAT(std::string(settings.Validate().message()),
+              StartsWith("port: 70000 is out of range [0, 65535]"));
+}
+
+}  // namespace
+}  // namespace hocket

@@ -1,0 +1,247 @@
+#include "service/validate.h"
+
+#include <gmock/gmock.h>
+#include <google/protobuf/text_format.h>
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "small_model.h"
+
+namespace hocket {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+template <typename Message>
+Message Parse(const std::string& text) {
+  Message message;
+  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(text, &message)) << text;
+  return message;
+}
+
+class ValidateTest : public testing::Test {
+ protected:
+  absl::StatusOr<ValidRequest> Generate(const std::string& request) {
+    return validator_.Generate(Parse<v1::GenerateRequest>(request));
+  }
+
+  ByteText text_;
+  Validator validator_{"small", SmallModelInfo(), &text_, /*max_prompt_bytes=*/8000};
+};
+
+struct Refusal {
+  std::string request;
+  absl::StatusCode code;
+  std::string message_start;
+};
+
+constexpr absl::StatusCode kInvalid = absl::StatusCode::kInvalidArgument;
+constexpr absl::StatusCode kPlanned = absl::StatusCode::kUnimplemented;
+
+TEST_F(ValidateTest, RefusalsNameTheFieldAndTheRange) {
+  const std::vector<Refusal> table = {
+      {"", kInvalid, "input: exactly one of text, tokens and chat"},
+      {"text: '' add_special_tokens: false", kInvalid, "input: gives no tokens"},
+      {"tokens { }", kInvalid, "input: gives no tokens"},
+      {"tokens { ids: [5, 256] }", kInvalid, "tokens.ids[1]: 256 is out of range [0, 255]"},
+      {"tokens { ids: -1 }", kInvalid, "tokens.ids[0]: -1 is out of range"},
+      {"tokens { ids: 5 } add_special_tokens: true", kInvalid, "add_special_tokens: only text"},
+      {"chat { }", kInvalid, "chat.messages: is empty"},
+      {"chat { messages { content: 'x' } }", kInvalid, "chat.messages[0].role: is empty"},
+      {"chat { messages { role: 'nobody' } }", kInvalid, "chat: nobody may not speak"},
+      {"text: 'x' model: 'other'", absl::StatusCode::kNotFound, "model: no model \"other\""},
+      {"text: 'x' sampling { temperature: -0.1 }", kInvalid,
+       "sampling.temperature: -0.1 is out of range [0, inf)"},
+      {"text: 'x' sampling { temperature: nan }", kInvalid, "sampling.temperature: nan"},
+      {"text: 'x' sampling { temperature: inf }", kInvalid, "sampling.temperature: inf"},
+      {"text: 'x' sampling { top_k: -1 }", kInvalid, "sampling.top_k: -1 is out of range [0, 21"},
+      {"text: 'x' sampling { top_p: 0 }", kInvalid, "sampling.top_p: 0 is out of range (0, 1]"},
+      {"text: 'x' sampling { top_p: 1.5 }", kInvalid, "sampling.top_p: 1.5"},
+      {"text: 'x' sampling { top_p: nan }", kInvalid, "sampling.top_p: nan"},
+      {"text: 'x' sampling { min_p: 0 }", kPlanned, "sampling.min_p: not implemented"},
+      {"text: 'x' stopping { max_new_tokens: -1 }", kInvalid, "stopping.max_new_tokens: -1"},
+      {"text: 'x' stopping { max_new_tokens: 4095 }", kInvalid,
+       "stopping.max_new_tokens: 2 prompt tokens and 4095 new ones are more than the context of "
+       "4096"},
+      {"text: 'x' stopping { min_new_tokens: -1 }", kInvalid, "stopping.min_new_tokens: -1"},
+      {"text: 'x' stopping { min_new_tokens: 5 max_new_tokens: 4 }", kInvalid,
+       "stopping.min_new_tokens: 5 is out of range [0, 4]"},
+      {"text: 'x' stopping { stop_strings: '' }", kInvalid, "stopping.stop_strings[0]: is empty"},
+      {"text: 'x' stopping { stop_tokens: 300 }", kInvalid, "stopping.stop_tokens[0]: 300"},
+      {"text: 'x' choices { n: 0 }", kInvalid, "choices.n: 0 is out of range [1, 64]"},
+      {"text: 'x' choices { n: 2 }", kPlanned, "choices.n: not implemented yet (more than 1)"},
+      {"text: 'x' output { top_logprobs: 21 }", kInvalid,
+       "output.top_logprobs: 21 is out of range [0, 20]"},
+      {"text: 'x' output { logprobs: false top_logprobs: 1 }", kInvalid,
+       "output.top_logprobs: 1 contradicts output.logprobs: false"},
+      {"text: 'x' output { prompt_logprobs: false prompt_top_logprobs: 1 }", kInvalid,
+       "output.prompt_top_logprobs: 1 contradicts"},
+      {"text: 'x' output { logprobs_stage: 2 }", kPlanned,
+       "output.logprobs_stage: not implemented"},
+      {"text: 'x' context { policy: CONTEXT_POLICY_ROLL }", kPlanned,
+       "context.policy: not implemented yet (CONTEXT_POLICY_ROLL)"},
+  };
+  for (const Refusal& row : table) {
+    const absl::Status status = Generate(row.request).status();
+    EXPECT_EQ(status.code(), row.code) << row.request << "\n" << status;
+    EXPECT_THAT(std::string(status.message()), StartsWith(row.message_start)) << row.request;
+  }
+}
+
+TEST_F(ValidateTest, UnknownEnumValuesAreRefused) {
+  auto request = Parse<v1::GenerateRequest>("text: 'x'");
+  request.mutable_output()->set_logprobs_stage(static_cast<v1::LogprobsStage>(9));
+  EXPECT_THAT(std::string(validator_.Generate(request).status().message()),
+              StartsWith("output.logprobs_stage: 9 is not a known"));
+  request.clear_output();
+  request.mutable_context()->set_policy(static_cast<v1::ContextPolicy>(9));
+  EXPECT_THAT(std::string(validator_.Generate(request).status().message()),
+              StartsWith("context.policy: 9 is not a known"));
+  v1::EmbedRequest embed = Parse<v1::EmbedRequest>("text: 'x'");
+  embed.set_pooling(static_cast<v1::Pooling>(9));
+  EXPECT_THAT(std::string(validator_.Embed(embed).status().message()),
+              StartsWith("pooling: 9 is not a known"));
+}
+
+TEST_F(ValidateTest, LimitsHoldForSizes) {
+  const std::string long_text(8001, 'x');
+  EXPECT_THAT(std::string(Generate("text: '" + long_text + "'").status().message()),
+              StartsWith("text: 8001 bytes are more than this server's limit of 8000"));
+  EXPECT_THAT(
+      std::string(Generate("chat { messages { role: 'user' content: '" + long_text + "' } }")
+                      .status()
+                      .message()),
+      StartsWith("chat: 8005 bytes are more"));
+  auto request = Parse<v1::GenerateRequest>("text: 'x'");
+  for (int i = 0; i < 65; ++i) request.mutable_stopping()->add_stop_strings("stop");
+  EXPECT_THAT(std::string(validator_.Generate(request).status().message()),
+              StartsWith("stopping.stop_strings: 65 entries are more than the limit of 64"));
+  request.mutable_stopping()->clear_stop_strings();
+  request.mutable_stopping()->add_stop_strings(std::string(1025, 's'));
+  EXPECT_THAT(std::string(validator_.Generate(request).status().message()),
+              StartsWith("stopping.stop_strings[0]: 1025 bytes"));
+  EXPECT_THAT(
+      std::string(
+          Generate("text: 'x' request_id: '" + std::string(129, 'i') + "'").status().message()),
+      StartsWith("request_id: 129 bytes"));
+}
+
+TEST_F(ValidateTest, APromptThatFillsTheContextIsRefusedUnlessNothingNewIsAskedFor) {
+  const std::string full = "text: '" + std::string(4095, 'x') + "'";
+  EXPECT_THAT(std::string(Generate(full).status().message()),
+              StartsWith("input: 4096 prompt tokens and 1 new ones are more than the context"));
+  EXPECT_EQ(Generate(full + " stopping { max_new_tokens: 0 }").status(), absl::OkStatus());
+}
+
+TEST_F(ValidateTest, MaxNewTokensDefaultsToWhatIsLeft) {
+  EXPECT_EQ(Generate("text: 'x'")->max_new_tokens, Validator::kDefaultMaxNewTokens);
+  EXPECT_EQ(Generate("text: '" + std::string(4000, 'x') + "'")->max_new_tokens, 95);
+}
+
+TEST_F(ValidateTest, AnExplicitZeroIsNotUnset) {
+  const absl::StatusOr<ValidRequest> valid = Generate(
+      "text: 'x' sampling { temperature: 0 top_k: 0 seed: 0 } "
+      "stopping { max_new_tokens: 0 }");
+  ASSERT_TRUE(valid.ok()) << valid.status();
+  EXPECT_EQ(valid->spec->sampling.temperature, 0);
+  EXPECT_EQ(valid->spec->sampling.top_k, 0);
+  EXPECT_EQ(valid->spec->sampling.seed, 0u);
+  EXPECT_EQ(valid->max_new_tokens, 0);
+}
+
+TEST_F(ValidateTest, UnsetSettingsComeFromTheModel) {
+  const absl::StatusOr<ValidRequest> valid = Generate("text: 'x'");
+  ASSERT_TRUE(valid.ok()) << valid.status();
+  EXPECT_FLOAT_EQ(valid->spec->sampling.temperature, 0.7f);
+  EXPECT_EQ(valid->spec->sampling.top_k, 40);
+  EXPECT_NE(valid->spec->sampling.seed, Generate("text: 'x'")->spec->sampling.seed);
+}
+
+TEST_F(ValidateTest, TextAndChatAndTokensBecomePrompts) {
+  EXPECT_THAT(*Generate("text: 'hi'")->prompt, ElementsAre(kBeginOfText, 'h', 'i'));
+  EXPECT_THAT(*Generate("text: 'hi' add_special_tokens: false")->prompt, ElementsAre('h', 'i'));
+  EXPECT_THAT(*Generate("tokens { ids: [7, 8] }")->prompt, ElementsAre(7, 8));
+  const auto chat =
+      Generate("chat { messages { role: 'a' content: 'b' } add_generation_prompt: false }");
+  EXPECT_THAT(*chat->prompt, ElementsAre('a', ':', ' ', 'b', '\n'));
+}
+
+TEST_F(ValidateTest, AChatNeedsATemplate) {
+  text_.chats = false;
+  EXPECT_TRUE(absl::IsFailedPrecondition(
+      Generate("chat { messages { role: 'user' content: 'x' } }").status()));
+}
+
+TEST_F(ValidateTest, EffectiveSettingsSentBackGiveTheSameRequest) {
+  const absl::StatusOr<ValidRequest> first = Generate(
+      "text: 'hi' stopping { stop_strings: ['.', '!'] stop_tokens: 9 ignore_eos: true } "
+      "output { top_logprobs: 3 token_ids: false }");
+  ASSERT_TRUE(first.ok()) << first.status();
+  EXPECT_TRUE(first->effective.output().logprobs());
+
+  auto again = Parse<v1::GenerateRequest>("text: 'hi'");
+  again.set_add_special_tokens(first->effective.add_special_tokens());
+  *again.mutable_sampling() = first->effective.sampling();
+  *again.mutable_stopping() = first->effective.stopping();
+  *again.mutable_choices() = first->effective.choices();
+  *again.mutable_output() = first->effective.output();
+  *again.mutable_context() = first->effective.context();
+  const absl::StatusOr<ValidRequest> second = validator_.Generate(again);
+  ASSERT_TRUE(second.ok()) << second.status();
+  EXPECT_EQ(second->effective.SerializeAsString(), first->effective.SerializeAsString());
+  EXPECT_EQ(second->spec->sampling.seed, first->spec->sampling.seed);
+  EXPECT_EQ(second->spec->stopping.stop_strings, first->spec->stopping.stop_strings);
+  EXPECT_EQ(second->detail.token_ids, false);
+}
+
+TEST_F(ValidateTest, ARequestIdIsMadeWhenNoneIsGiven) {
+  EXPECT_EQ(Generate("text: 'x' request_id: 'mine'")->request_id, "mine");
+  const std::string made = Generate("text: 'x'")->request_id;
+  EXPECT_THAT(made, StartsWith("r-"));
+  EXPECT_NE(made, Generate("text: 'x'")->request_id);
+}
+
+TEST_F(ValidateTest, ScoreAsksForThePromptAndNothingNew) {
+  const auto valid = validator_.Score(Parse<v1::ScoreRequest>("text: 'hi' top_logprobs: 2"));
+  ASSERT_TRUE(valid.ok()) << valid.status();
+  EXPECT_EQ(valid->max_new_tokens, 0);
+  EXPECT_TRUE(valid->spec->output.prompt_logprobs);
+  EXPECT_EQ(valid->spec->output.prompt_top_logprobs, 2);
+  EXPECT_THAT(std::string(validator_.Score(Parse<v1::ScoreRequest>("")).status().message()),
+              StartsWith("input: exactly one of text and tokens"));
+  EXPECT_THAT(std::string(validator_.Score(Parse<v1::ScoreRequest>("text: 'x' top_logprobs: 21"))
+                              .status()
+                              .message()),
+              StartsWith("top_logprobs: 21 is out of range [0, 20]"));
+}
+
+TEST_F(ValidateTest, EmbedPoolsAsAsked) {
+  const auto mean = validator_.Embed(Parse<v1::EmbedRequest>("text: 'hi'"));
+  EXPECT_EQ(mean->spec->output.embedding, EmbeddingPooling::kMean);
+  EXPECT_TRUE(mean->spec->output.normalize_embedding);
+  const auto last = validator_.Embed(
+      Parse<v1::EmbedRequest>("text: 'hi' pooling: POOLING_LAST_TOKEN normalize: false"));
+  EXPECT_EQ(last->spec->output.embedding, EmbeddingPooling::kLastToken);
+  EXPECT_FALSE(last->spec->output.normalize_embedding);
+}
+
+TEST_F(ValidateTest, TokenizeAndDetokenizeAreInverse) {
+  const auto tokens =
+      validator_.Tokenize(Parse<v1::TokenizeRequest>("text: 'hi' token_pieces: true"));
+  ASSERT_TRUE(tokens.ok());
+  EXPECT_THAT(tokens->token_ids(), ElementsAre(kBeginOfText, 'h', 'i'));
+  EXPECT_THAT(tokens->pieces(), ElementsAre("<1>", "<104>", "<105>"));
+  v1::DetokenizeRequest back;
+  *back.mutable_token_ids() = tokens->token_ids();
+  EXPECT_EQ(validator_.Detokenize(back)->text(), "hi");
+  back.add_token_ids(256);
+  EXPECT_THAT(std::string(validator_.Detokenize(back).status().message()),
+              HasSubstr("token_ids[3]: 256 is out of range"));
+}
+
+}  // namespace
+}  // namespace hocket
