@@ -16,7 +16,6 @@
 #include "runtime/model/architecture_spec.h"
 #include "runtime/model/checkpoint.h"
 #include "runtime/model/forward_pass.h"
-#include "runtime/model/generation_defaults.h"
 #include "runtime/model/kv_cache.h"
 #include "runtime/model/mapped_file.h"
 #include "runtime/model/plan_check.h"
@@ -160,8 +159,6 @@ absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Load(const RuntimeSettings& se
   info.max_context_tokens = spec->max_context_tokens;
   info.end_of_text_tokens = spec->end_of_text_tokens;
   info.threads = settings.threads > 0 ? settings.threads : AvailableThreads();
-  status = ReadGenerationDefaults(settings.model_dir, info);
-  if (!status.ok()) return status;
 
   auto checkpoint = Checkpoint::Open(settings.model_dir);
   if (!checkpoint.ok()) return checkpoint.status();
