@@ -52,7 +52,7 @@ class Sink {
 };
 
 struct Request {
-  std::string id;  // Unique among those that the engine holds.
+  std::string id;                                      // Unique among those that the engine holds.
   std::shared_ptr<const std::vector<TokenId>> prompt;  // At least one token.
   int32_t max_new_tokens = 0;  // 0: the prompt is computed and nothing drawn (score, embed).
   std::shared_ptr<const GenerationSpec> spec;

@@ -49,7 +49,9 @@ void Sequence::AppendRow(int32_t token_count, bool samples, StepPlan& plan) cons
     plan.tokens.insert(plan.tokens.end(), generated_.begin() + generated_begin,
                        generated_.begin() + (end - prompt_tokens()));
   }
-  for (int32_t i = 0; i < block_count; ++i) plan.blocks.push_back(block_table_[i].block());
+  const size_t block_begin = plan.blocks.size();
+  plan.blocks.resize(block_begin + block_count);
+  for (int32_t i = 0; i < block_count; ++i) plan.blocks[block_begin + i] = block_table_[i].block();
 }
 
 void Sequence::Advance(int32_t token_count) {

@@ -71,9 +71,9 @@ struct StepPlan {
   std::vector<SequenceId> ends;       // Drop the state of these; done before `starts`.
   std::vector<SequenceStart> starts;  // Every row's sequence was started in this plan or before.
   std::vector<BlockCopy> copies;
-  std::vector<PlanRow> rows;      // At most one row per sequence.
-  std::vector<TokenId> tokens;    // The rows' tokens, one after another.
-  std::vector<BlockId> blocks;    // The rows' block tables, one after another.
+  std::vector<PlanRow> rows;    // At most one row per sequence.
+  std::vector<TokenId> tokens;  // The rows' tokens, one after another.
+  std::vector<BlockId> blocks;  // The rows' block tables, one after another.
 
   std::span<const TokenId> RowTokens(const PlanRow& row) const {
     return std::span(tokens).subspan(row.token_begin, row.token_count);
@@ -106,9 +106,9 @@ struct Finish {
 // What one row produced. A prefill chunk that is not the prompt's last produces no token.
 struct Outcome {
   SequenceId sequence = 0;
-  absl::Status status;          // Not OK: this sequence failed in this step, and no other.
-  std::vector<TokenId> tokens;  // Newly generated, in order.
-  std::vector<TokenScore> scores;         // One per token of `tokens` where asked, else empty.
+  absl::Status status;             // Not OK: this sequence failed in this step, and no other.
+  std::vector<TokenId> tokens;     // Newly generated, in order.
+  std::vector<TokenScore> scores;  // One per token of `tokens` where asked, else empty.
   std::vector<TokenScore> prompt_scores;  // Of this chunk's prompt tokens where asked; the prompt's
                                           // first token has no score and is left out.
   std::string text;              // Valid UTF-8 that can no longer become part of a stop string.

@@ -1,7 +1,10 @@
 // Many seeded lives. A failure names its seed; HOCKET_SIM_SEED=<seed> runs that one alone, and
 // HOCKET_SIM_SEEDS=<count> more or fewer of them.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <iostream>
 #include <iterator>
@@ -23,10 +26,21 @@ std::optional<uint64_t> NumberFromEnvironment(const char* name) {
   return number;
 }
 
+// An invariant that aborts cannot say the seed any more, so the signal's handler does.
+volatile uint64_t running_seed = 0;
+
+void NameSeed(int signal) {
+  char text[64];
+  const int size = std::snprintf(text, sizeof(text), "HOCKET_SIM_SEED=%llu\n",
+                                 static_cast<unsigned long long>(running_seed));
+  if (write(STDERR_FILENO, text, size) != size) std::_Exit(1);
+  std::signal(signal, SIG_DFL);
+  std::raise(signal);
+}
+
 SimulationReport RunSeed(uint64_t seed) {
   SCOPED_TRACE(testing::Message() << "HOCKET_SIM_SEED=" << seed);
-  // An invariant that aborts cannot say the seed any more.
-  std::cerr << "seed " << seed << "\r" << std::flush;
+  running_seed = seed;
   SimulationReport report = Simulation(seed).Run();
   for (const std::string& violation : report.violations) ADD_FAILURE() << violation;
   return report;
@@ -36,6 +50,8 @@ TEST(SchedulerSimulation, KeepsEveryPromiseInEveryLife) {
   const std::optional<uint64_t> only = NumberFromEnvironment("HOCKET_SIM_SEED");
   const uint64_t first = only.value_or(1);
   const uint64_t count = only ? 1 : NumberFromEnvironment("HOCKET_SIM_SEEDS").value_or(kSeeds);
+  std::signal(SIGABRT, NameSeed);
+  std::signal(SIGSEGV, NameSeed);
   SimulationReport sum;
   for (uint64_t seed = first; seed < first + count && !HasFailure(); ++seed) {
     const SimulationReport report = RunSeed(seed);
