@@ -12,6 +12,9 @@ namespace {
 // How long a refused client should wait: about the time in which a place in the line comes free.
 constexpr absl::Duration kRetryDelay = absl::Seconds(1);
 
+// gRPC ends a call whose deadline passes by cancelling it, by a timer of its own that may be early.
+constexpr absl::Duration kDeadlineSlack = absl::Milliseconds(50);
+
 }  // namespace
 
 Call::Call(const CallParts& parts, absl::string_view method, bool streams, absl::Time deadline)
@@ -104,9 +107,16 @@ void Call::OnOutcome(Outcome outcome) {
 }
 
 void Call::OnFinished(const FinishedEvent& event) {
-  parts_.metrics->ObserveFinished(event, absl::Now() - received_);
+  const absl::Time now = absl::Now();
+  FinishedEvent told = event;
   std::lock_guard lock(mutex_);
-  pending_.Add(event);
+  if (gone_ && event.finish.reason == FinishReason::kCancelled &&
+      now + kDeadlineSlack >= deadline_) {
+    told.finish.reason = FinishReason::kDeadline;
+    told.status = absl::DeadlineExceededError("the call's deadline passed");
+  }
+  parts_.metrics->ObserveFinished(told, now - received_);
+  pending_.Add(told);
   ended_ = true;
   Schedule();
 }

@@ -45,7 +45,7 @@ class HttplibServer final : public MetricsServer {
     if (port_ <= 0) {
       return absl::UnavailableError(absl::StrCat("cannot listen on ", host, ":", port,
                                                  " for metrics: is the port taken? Choose another "
-                                                 "with --metrics-port, or -1 for none"));
+                                                 "with --metrics-listen, or off"));
     }
     thread_ = std::thread([this] { server_.listen_after_bind(); });
     // stop() does nothing before the loop runs.

@@ -16,9 +16,9 @@ absl::Status RunServer(const ServerSettings& settings, const SchedulerSettings& 
                     {.info = runtime.info(), .text = text.get(), .executor = &runtime.executor()});
   if (!server.ok()) return server.status();
   // Whoever started the program waits for these lines.
-  std::cout << "listening on " << settings.host << ":" << (*server)->port() << std::endl;
+  std::cout << "listening on " << ListenAddress(settings.host, (*server)->port()) << std::endl;
   if ((*server)->metrics_port() >= 0) {
-    std::cout << "metrics on " << settings.metrics_host << ":" << (*server)->metrics_port()
+    std::cout << "metrics on " << ListenAddress(settings.metrics_host, (*server)->metrics_port())
               << std::endl;
   }
   const int signal = signals.Wait();

@@ -13,6 +13,7 @@
 #include <mutex>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "scheduler/engine.h"
 #include "service/hocket_service.h"
@@ -95,7 +96,7 @@ absl::Status GrpcServer::Listen() {
     if (settings_.reflection) grpc::reflection::InitProtoReflectionServerBuilderPlugin();
     if (settings_.channelz) grpc::channelz::experimental::InitChannelzService();
   });
-  const std::string address = absl::StrCat(settings_.host, ":", settings_.port);
+  const std::string address = ListenAddress(settings_.host, settings_.port);
   grpc::ServerBuilder builder;
   int bound_port = 0;
   builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &bound_port);
@@ -113,8 +114,8 @@ absl::Status GrpcServer::Listen() {
                              kMinClientPingMs);
   grpc_ = builder.BuildAndStart();
   if (grpc_ == nullptr || bound_port == 0) {
-    return absl::UnavailableError(absl::StrCat("cannot listen on ", address,
-                                               ": is the port taken? Choose another with --port"));
+    return absl::UnavailableError(absl::StrCat(
+        "cannot listen on ", address, ": is the port taken? Choose another with --listen"));
   }
   port_ = bound_port;
   grpc_->GetHealthCheckService()->SetServingStatus(kServiceName, true);
@@ -162,6 +163,11 @@ int GrpcServer::Stop(absl::Time deadline) {
 }
 
 }  // namespace
+
+std::string ListenAddress(const std::string& host, int32_t port) {
+  const bool bare_ipv6 = absl::StrContains(host, ':') && !absl::StartsWith(host, "[");
+  return bare_ipv6 ? absl::StrCat("[", host, "]:", port) : absl::StrCat(host, ":", port);
+}
 
 absl::Status ServerSettings::Validate() const {
   if (host.empty()) return absl::InvalidArgumentError("host: is empty");

@@ -17,6 +17,9 @@
 
 namespace hocket {
 
+// "127.0.0.1:50051", or "[::1]:50051".
+std::string ListenAddress(const std::string& host, int32_t port);
+
 struct ServerSettings {
   std::string host = "127.0.0.1";
   int32_t port = 50051;  // 0: any free port.

@@ -220,6 +220,7 @@ TEST_F(ServerTest, ADeadlineEndsTheRequest) {
   const StreamResult result = Stream(RequestOf("x", 4000), absl::Milliseconds(200));
   EXPECT_EQ(result.status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
   ExpectNoSequenceSoon();
+  EXPECT_THAT(Page("/metrics"), HasSubstr("hocket_finish_reasons_total{reason=\"deadline\"} 1\n"));
 }
 
 TEST_F(ServerTest, AnIdInUseIsRefusedAndFreeAgainAfterwards) {
@@ -382,6 +383,12 @@ TEST_F(ServerTest, ATakenPortIsAClearError) {
     EXPECT_TRUE(absl::IsUnavailable(second.status())) << second.status();
     EXPECT_THAT(std::string(second.status().message()), HasSubstr("is the port taken?"));
   }
+}
+
+TEST_F(ServerTest, AnIpv6AddressIsBracketed) {
+  EXPECT_EQ(ListenAddress("127.0.0.1", 80), "127.0.0.1:80");
+  EXPECT_EQ(ListenAddress("::1", 80), "[::1]:80");
+  EXPECT_EQ(ListenAddress("[::1]", 80), "[::1]:80");
 }
 
 TEST_F(ServerTest, BadSettingsAreNamed) {
