@@ -43,7 +43,7 @@ absl::StatusOr<std::vector<TokenId>> EndOfTextTokens(const nlohmann::json& objec
   return tokens;
 }
 
-double Number(JsonFields& fields, std::string_view name, double fallback) {
+double Number(JsonFields& fields, const std::string& name, double fallback) {
   const nlohmann::json* value = fields.Find(name);
   if (value == nullptr) return fallback;
   if (value->is_number()) return value->get<double>();
