@@ -154,8 +154,8 @@ TEST_F(ModelFolderTest, OffsetsOutOfOrderOrNegative) {
 
 TEST_F(ModelFolderTest, MissingShard) {
   Use("llama-mqa-sharded");
-  fs::remove(folder_ / "model-00003-of-of-00.safetensors");
-  ExpectLoadError(absl::StatusCode::kNotFound, {"model-00003-of-of-00.safetensors"});
+  fs::remove(folder_ / "model-00003-of-00005.safetensors");
+  ExpectLoadError(absl::StatusCode::kNotFound, {"model-00003-of-00005.safetensors"});
 }
 
 TEST_F(ModelFolderTest, IndexThatPlacesATensorInTheWrongShard) {
@@ -163,7 +163,7 @@ TEST_F(ModelFolderTest, IndexThatPlacesATensorInTheWrongShard) {
   auto index = nlohmann::json::parse(ReadAll(folder_ / "model.safetensors.index.json"));
   const std::string other = index["weight_map"]["model.norm.weight"];
   index["weight_map"]["model.embed_tokens.weight"] =
-      other == "model-00001-of-of-00.safetensors" ? "model-00002-of-of-00.safetensors" : other;
+      other == "model-00001-of-00005.safetensors" ? "model-00002-of-00005.safetensors" : other;
   Write("model.safetensors.index.json", index.dump());
   ExpectLoadError(absl::StatusCode::kInvalidArgument,
                   {"index.json", "model.embed_tokens.weight", "does not hold it"});
