@@ -29,6 +29,14 @@ struct Measured {
   double TokensPerSecond() const { return static_cast<double>(tokens.size()) / seconds; }
 };
 
+absl::Status KeepFaster(absl::StatusOr<Measured> measured, Measured* fastest) {
+  if (!measured.ok()) return measured.status();
+  if (fastest->tokens.empty() || measured->seconds < fastest->seconds) {
+    *fastest = *std::move(measured);
+  }
+  return absl::OkStatus();
+}
+
 class BenchKvCacheCommand final : public Command {
  public:
   absl::string_view name() const override { return "bench kv-cache"; }
@@ -45,6 +53,10 @@ class BenchKvCacheCommand final : public Command {
         ->type_name("N");
     app.add_option("--seed", seed_, "Of the random prompt")
         ->check(WholeNumber(0, std::numeric_limits<int64_t>::max()))
+        ->capture_default_str()
+        ->type_name("N");
+    app.add_option("--repeat", repeat_, "Measure each way this often, by turns; the fastest counts")
+        ->check(WholeNumber(1, 100))
         ->capture_default_str()
         ->type_name("N");
     app.add_option("--format", format_, "text or json")
@@ -72,11 +84,14 @@ class BenchKvCacheCommand final : public Command {
     const std::vector<TokenId> prompt = RandomPrompt(info, prompt_tokens_, seed_);
     // The first steps of a process also build kernels; they are not what is measured.
     if (absl::Status status = sequence.Begin(prompt, Spec()).status(); !status.ok()) return status;
-    absl::StatusOr<Measured> cached = Cached(sequence, prompt);
-    if (!cached.ok()) return cached.status();
-    absl::StatusOr<Measured> recomputed = Recomputed(sequence, prompt);
-    if (!recomputed.ok()) return recomputed.status();
-    if (absl::Status status = Report(info, *cached, *recomputed); !status.ok()) return status;
+    Measured cached;
+    Measured recomputed;
+    for (int32_t i = 0; i < repeat_; ++i) {
+      absl::Status status = KeepFaster(Cached(sequence, prompt), &cached);
+      if (status.ok()) status = KeepFaster(Recomputed(sequence, prompt), &recomputed);
+      if (!status.ok()) return status;
+    }
+    if (absl::Status status = Report(info, cached, recomputed); !status.ok()) return status;
     return 0;
   }
 
@@ -164,6 +179,7 @@ class BenchKvCacheCommand final : public Command {
   int32_t new_tokens_ = 512;
   int32_t prompt_tokens_ = 16;
   uint64_t seed_ = 1;
+  int32_t repeat_ = 1;
   std::string format_ = "text";
 };
 

@@ -86,6 +86,10 @@ void WrapParagraph(absl::string_view line, int width, std::vector<std::string>* 
   lines->emplace_back(line);
 }
 
+bool IsNumber(const std::string& cell) {
+  return cell == "-" || cell.find_first_not_of("0123456789.+-") == std::string::npos;
+}
+
 std::string Pad(absl::string_view text, int width) {
   return absl::StrCat(text, std::string(std::max(0, width - DisplayWidth(text)), ' '));
 }
@@ -154,17 +158,22 @@ std::string LayoutColumns(std::span<const TextColumn> columns, int width) {
 
 std::string LayoutTable(std::span<const std::vector<std::string>> rows) {
   std::vector<int> widths;
-  for (const auto& row : rows) {
-    widths.resize(std::max(widths.size(), row.size()));
-    for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], DisplayWidth(row[i]));
+  std::vector<bool> numeric;
+  for (size_t row = 0; row < rows.size(); ++row) {
+    widths.resize(std::max(widths.size(), rows[row].size()));
+    numeric.resize(widths.size(), true);
+    for (size_t i = 0; i < rows[row].size(); ++i) {
+      widths[i] = std::max(widths[i], DisplayWidth(rows[row][i]));
+      if (row > 0 && !IsNumber(rows[row][i])) numeric[i] = false;
+    }
   }
   std::string out;
   for (const auto& row : rows) {
     std::string line;
     for (size_t i = 0; i < row.size(); ++i) {
       const std::string padding(widths[i] - DisplayWidth(row[i]), ' ');
-      absl::StrAppend(&line, i == 0 ? "" : "  ", i == 0 ? row[i] : padding,
-                      i == 0 ? padding : row[i]);
+      absl::StrAppend(&line, i == 0 ? "" : "  ", numeric[i] ? padding : row[i],
+                      numeric[i] ? row[i] : padding);
     }
     line.erase(line.find_last_not_of(' ') + 1);
     absl::StrAppend(&out, line, "\n");

@@ -28,8 +28,8 @@ struct TextColumn {
 // ending in "\n". As many go into one band as have 24 cells each; the rest follow in further bands.
 std::string LayoutColumns(std::span<const TextColumn> columns, int width);
 
-// Rows of cells, the first row being the head: every column as wide as its widest cell, numbers
-// (all but the first column) to the right.
+// Rows of cells, the first row being the head: every column as wide as its widest cell, those that
+// hold only numbers (or "-") to the right.
 std::string LayoutTable(std::span<const std::vector<std::string>> rows);
 
 // The environment's COLUMNS, else what the terminal on stdout says, else 100; at least 20.

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "CLI/CLI.hpp"
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
@@ -99,7 +100,8 @@ class CompareCommand final : public Command {
           running[i]->Collect(nullptr, /*stops_on_interrupt=*/true);
       if (!result.ok()) return result.status();
       list.push_back(CompletionJson(model.info(), specs[i], *result));
-      columns.push_back({choices_[i].Title(), result->text,
+      columns.push_back({choices_[i].Title(),
+                         std::string(absl::StripLeadingAsciiWhitespace(result->text)),
                          absl::StrFormat("(%d tokens, %s)", result->tokens.size(),
                                          FinishText(result->finished.finish))});
     }

@@ -14,7 +14,7 @@ namespace hocket {
 namespace {
 
 std::string RangeText(double low, double high, bool above_low) {
-  if (high == std::numeric_limits<double>::max()) {
+  if (high >= std::numeric_limits<float>::max()) {
     return absl::StrCat(above_low ? "above " : "at least ", low);
   }
   return absl::StrCat(above_low ? "above " : "from ", low, " to ", high);

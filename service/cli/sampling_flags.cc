@@ -4,6 +4,7 @@
 #include <random>
 
 #include "CLI/CLI.hpp"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "service/cli/flag_checks.h"
 #include "service/cli/number_list.h"
@@ -37,8 +38,10 @@ void SamplingFlags::AddStopping(CLI::App& app) {
          "--seed",
          [this](const std::string& text) {
            uint64_t value = 0;
-           if (!CLI::detail::lexical_cast(text, value)) {
-             throw CLI::ValidationError("--seed", absl::StrCat(text, " is out of range"));
+           if (!absl::SimpleAtoi(text, &value)) {
+             throw CLI::ValidationError(
+                 "--seed", absl::StrCat("\"", text, "\" is not a seed; allowed is from 0 to ",
+                                        std::numeric_limits<uint64_t>::max()));
            }
            seed = value;
          },

@@ -60,11 +60,14 @@ TEST(LayoutColumns, StandSideBySide) {
             "                         | (end)\n");
 }
 
-TEST(LayoutTable, AlignsNumbersToTheRight) {
-  const std::vector<std::vector<std::string>> rows = {{"batch", "tokens/s"}, {"1", "5.0"}};
+TEST(LayoutTable, AlignsNumbersToTheRightAndWordsToTheLeft) {
+  const std::vector<std::vector<std::string>> rows = {{"batch", "tokens/s", "likely", "rank"},
+                                                      {"1", "5.0", "a 50.0%", "-"},
+                                                      {"16", "12.5", "b", "7"}};
   EXPECT_EQ(LayoutTable(rows),
-            "batch  tokens/s\n"
-            "1           5.0\n");
+            "batch  tokens/s  likely   rank\n"
+            "    1       5.0  a 50.0%     -\n"
+            "   16      12.5  b           7\n");
 }
 
 TEST(TerminalWidth, TheEnvironmentDecides) {
