@@ -70,12 +70,12 @@ class WeightSum {
     const DHalf half;
     low_ = hn::Add(low_, Biased(hn::LowerHalf(half, relative)));
     high_ = hn::Add(high_, Biased(hn::UpperHalf(half, relative)));
-    lanes_ += hn::Lanes(DF());
+    biases_ += 2;
   }
   HWY_INLINE uint64_t Total() const {
     const DU du;
-    return hn::GetLane(hn::SumOfLanes(du, hn::Add(low_, high_))) -
-           ((lanes_ * uint64_t{0x433}) << 52);
+    const auto biases = hn::Set(du, (biases_ * uint64_t{0x433}) << 52);
+    return hn::GetLane(hn::SumOfLanes(du, hn::Sub(hn::Add(low_, high_), biases)));
   }
 
  private:
@@ -91,7 +91,7 @@ class WeightSum {
 
   hn::Vec<DU> low_;
   hn::Vec<DU> high_;
-  uint64_t lanes_ = 0;
+  uint64_t biases_ = 0;  // In each lane of the sum of both.
 };
 #endif
 
