@@ -41,11 +41,12 @@ void Call::Start(std::function<absl::StatusOr<ValidRequest>()> validate) {
 void Call::Submit(absl::StatusOr<ValidRequest> valid) {
   if (!valid.ok()) return Refuse(valid.status());
   context_.request = *std::move(valid);
+  bool gone = false;
   {
     std::lock_guard lock(mutex_);
-    if (gone_) valid = absl::CancelledError("the client went away");
+    gone = gone_;
   }
-  if (!valid.ok()) return Refuse(valid.status());
+  if (gone) return Refuse(absl::CancelledError("the client went away"));
   const ValidRequest& request = context_.request;
   absl::Status status = parts_.engine->Submit({.id = request.request_id,
                                                .prompt = request.prompt,
@@ -57,7 +58,6 @@ void Call::Submit(absl::StatusOr<ValidRequest> valid) {
     if (absl::IsResourceExhausted(status)) status = WithRetryAfter(status, kRetryDelay);
     return Refuse(status);
   }
-  bool gone = false;
   {
     std::lock_guard lock(mutex_);
     // Only now may the id be cancelled: before, it could have been another request's.
@@ -151,7 +151,7 @@ void Call::BatchSent() {
 }
 
 absl::Status Call::EndStatus(const EventBatch& batch) const {
-  if (batch.refused) return *batch.refused;
+  if (!batch.finished) return batch.refused.value_or(absl::OkStatus());
   const absl::Status& status = batch.finished->status;
   if (!status.ok()) return status;
   // The engine gives a status with these; a call must not end OK with an answer cut short.
@@ -177,7 +177,7 @@ void Call::Log(const EventBatch& batch, const absl::Status& status) const {
   if (status.code() == absl::StatusCode::kInternal) {
     spdlog::error("request {} failed: {}", context_.request.request_id, status.ToString());
   }
-  if (batch.refused) {
+  if (!batch.finished) {
     spdlog::info("request id={} method={} outcome={} total_ms={:.1f}", context_.request.request_id,
                  method, label, total_ms);
     return;

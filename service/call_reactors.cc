@@ -111,7 +111,7 @@ class UnaryReactor final : public Call, public grpc::ServerUnaryReactor {
 
  protected:
   void Send(EventBatch batch, std::optional<absl::Status> end) override {
-    // A unary call delivers once, at its end.
+    if (!end) return BatchSent();  // A unary call delivers once, at its end.
     if (end->ok()) *response_ = fold_(batch, context());
     Finish(EndOf(*end, context_));
   }

@@ -38,8 +38,9 @@ v1::Model DescribeModel(const std::string& name, const ModelInfo& info, bool cha
 // Moves a result into the response, or passes the error on.
 template <typename Response>
 absl::Status Assign(absl::StatusOr<Response> from, Response* to) {
-  if (from.ok()) *to = *std::move(from);
-  return from.status();
+  if (!from.ok()) return from.status();
+  *to = *std::move(from);
+  return absl::OkStatus();
 }
 
 }  // namespace

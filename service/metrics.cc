@@ -1,6 +1,6 @@
 #include "service/metrics.h"
 
-#include <string>
+#include "absl/strings/str_cat.h"
 
 #ifndef HOCKET_VERSION
 #define HOCKET_VERSION "unknown"
@@ -139,7 +139,7 @@ void Metrics::OnStep(const StepObservation& step) {
 }
 
 void Metrics::CountRequest(absl::string_view method, absl::string_view outcome) {
-  requests_.Add({{"method", std::string(method)}, {"outcome", std::string(outcome)}}).Increment();
+  requests_.Add({{"method", absl::StrCat(method)}, {"outcome", absl::StrCat(outcome)}}).Increment();
 }
 
 void Metrics::CountPromptTokens(int64_t computed, int64_t cached) {
@@ -160,7 +160,7 @@ void Metrics::ObserveNextToken(absl::Duration since_last) {
 }
 
 void Metrics::ObserveFinished(const FinishedEvent& event, absl::Duration since_received) {
-  finish_reasons_.Add({{"reason", std::string(ReasonLabel(event.finish.reason))}}).Increment();
+  finish_reasons_.Add({{"reason", absl::StrCat(ReasonLabel(event.finish.reason))}}).Increment();
   request_seconds_.Observe(absl::ToDoubleSeconds(since_received));
   queue_seconds_.Observe(absl::ToDoubleSeconds(event.timings.queued));
 }

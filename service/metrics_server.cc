@@ -60,7 +60,7 @@ class HttplibServer final : public MetricsServer {
     server_.Get(path, [&source](const httplib::Request&, httplib::Response& response) {
       const absl::Status status = source();
       response.status = status.ok() ? 200 : 503;
-      response.set_content(status.ok() ? "ok\n" : absl::StrCat(std::string(status.message()), "\n"),
+      response.set_content(status.ok() ? "ok\n" : absl::StrCat(status.message(), "\n"),
                            "text/plain");
     });
   }

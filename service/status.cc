@@ -51,7 +51,7 @@ const Row& RowOf(absl::StatusCode code) {
 
 grpc::Status ToGrpcStatus(const absl::Status& status) {
   if (status.ok()) return grpc::Status::OK;
-  return grpc::Status(RowOf(status.code()).to, std::string(status.message()));
+  return grpc::Status(RowOf(status.code()).to, absl::StrCat(status.message()));
 }
 
 absl::string_view StatusLabel(const absl::Status& status) { return RowOf(status.code()).label; }
@@ -63,8 +63,11 @@ absl::Status WithRetryAfter(absl::Status status, absl::Duration delay) {
 
 std::optional<absl::Duration> RetryAfter(const absl::Status& status) {
   const absl::optional<absl::Cord> payload = status.GetPayload(kRetryAfterUrl);
+  if (!payload) return std::nullopt;
+  std::string text;
+  absl::CopyCordToString(*payload, &text);
   int64_t milliseconds = 0;
-  if (!payload || !absl::SimpleAtoi(std::string(*payload), &milliseconds)) return std::nullopt;
+  if (!absl::SimpleAtoi(text, &milliseconds)) return std::nullopt;
   return absl::Milliseconds(milliseconds);
 }
 

@@ -28,7 +28,7 @@ StopSignals::~StopSignals() {
     std::lock_guard lock(mutex_);
     closing_ = true;
   }
-  pthread_kill(thread_.native_handle(), SIGTERM);
+  pthread_kill(thread_.native_handle(), SIGINT);  // Wakes it.
   thread_.join();
   const sigset_t set = StopSet();
   pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
