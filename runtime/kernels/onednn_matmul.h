@@ -26,8 +26,9 @@ struct MatmulShape {
   }
 };
 
-// Row counts that have a primitive: `rows` is padded up to one. Never 1, for which some versions
-// pick a kernel that sums in another order. Steps are small where time grows with the row count.
+// Row counts that have a primitive: `rows` is padded up to one. At least 4: some versions sum a
+// single row in another order, and fewer rows are no faster. Steps are small where time grows with
+// the row count.
 int32_t PaddedRows(int32_t rows);
 
 class OneDnnMatmul {

@@ -12,8 +12,8 @@ namespace {
 
 using Backend = LinearContext::Backend;
 
-TEST(PaddedRows, IsNeverOneAndWastesAtMostAQuarterOfLargeSteps) {
-  EXPECT_EQ(PaddedRows(1), 2);
+TEST(PaddedRows, IsNeverOneAndWastesLittle) {
+  EXPECT_EQ(PaddedRows(1), 4);
   for (int32_t rows = 1; rows <= 2000; ++rows) {
     EXPECT_GE(PaddedRows(rows), rows);
     EXPECT_EQ(PaddedRows(PaddedRows(rows)), PaddedRows(rows));
