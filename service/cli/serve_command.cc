@@ -1,6 +1,7 @@
 // `hocket serve`: the gRPC service on one model. Every flag can also come from a config file and
 // from the environment.
 #include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
 
 #include <limits>
 #include <memory>
@@ -11,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "service/cli/address.h"
+#include "service/cli/byte_size.h"
 #include "service/cli/command.h"
 #include "service/cli/flag_checks.h"
 #include "service/cli/load_runtime.h"
@@ -43,6 +45,15 @@ void NameEnvironment(CLI::App& app) {
     option->envname(
         absl::StrCat("HOCKET_", absl::AsciiStrToUpper(absl::StrReplaceAll(name, {{"-", "_"}}))));
   }
+}
+
+void LogModel(const ModelInfo& info) {
+  spdlog::info(
+      "model {}: {:.1f} M parameters, weights {} in {}, KV cache {} in {} blocks, context {}, {} "
+      "threads, {}",
+      info.name, static_cast<double>(info.parameters) / 1e6, FormatByteSize(info.weight_bytes),
+      PrecisionName(info.precision), FormatByteSize(info.kv_cache_bytes), info.kv_blocks,
+      info.max_context_tokens, info.threads, info.cpu);
 }
 
 class ServeCommand final : public Command {
@@ -105,6 +116,7 @@ class ServeCommand final : public Command {
     if (!settings.ok()) return settings.status();
     absl::StatusOr<std::unique_ptr<ModelRuntime>> runtime = LoadRuntime(*settings);
     if (!runtime.ok()) return runtime.status();
+    LogModel((*runtime)->info());
     SchedulerSettings scheduler = SchedulerSettingsFor(*settings, (*runtime)->info());
     scheduler.max_waiting_requests = max_waiting_requests_;
     const absl::Status status = RunServer(server_, scheduler, **runtime, signals);
