@@ -9,7 +9,7 @@ BUILD_PACKAGES=(
   libgrpc++-dev libgrpc-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc libabsl-dev
   libhwy-dev libcli11-dev libspdlog-dev prometheus-cpp-dev nlohmann-json3-dev libcpp-httplib-dev
   libgtest-dev libgmock-dev libbenchmark-dev
-  python3 python3-grpcio python3-protobuf python3-pytest
+  python3 python3-grpcio python3-protobuf python3-pytest python3-pytest-timeout python3-numpy
 )
 CHECK_PACKAGES=(clang-format shellcheck)
 
