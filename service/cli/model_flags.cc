@@ -98,7 +98,8 @@ absl::StatusOr<std::string> FindModel(const std::string& given, const std::strin
       program / "../share/hocket" / kDefaultModel,
   };
   for (const fs::path& place : places) {
-    if (IsModel(place)) return place.lexically_normal().string();
+    const fs::path folder = place.lexically_normal();
+    if (IsModel(folder)) return folder.string();
   }
   return absl::NotFoundError(absl::StrCat("--model: the default model ", kDefaultModel,
                                           " is neither here nor beside ", program_dir,

@@ -15,7 +15,8 @@ SettingsLists Lists(const char* temperatures, const char* top_ks, const char* to
 
 std::vector<std::string> Titles(const SettingsLists& lists, bool zip) {
   std::vector<std::string> titles;
-  for (const SettingsChoice& choice : *SettingsGrid(lists, zip)) titles.push_back(choice.Title());
+  const absl::StatusOr<std::vector<SettingsChoice>> choices = SettingsGrid(lists, zip);
+  for (const SettingsChoice& choice : *choices) titles.push_back(choice.Title());
   return titles;
 }
 
