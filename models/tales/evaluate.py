@@ -43,17 +43,24 @@ def held_out(seed, count, documents_seen):
 
 
 @torch.no_grad()
-def generate(model, tokenizer, prompt, temperature, seed, limit=450):
-    """The continuation's text and whether it ended by itself."""
+def generate_all(model, tokenizer, prompts, temperature, seed, limit=450):
+    """The continuation of each prompt, up to and with its end mark if it came to one."""
     torch.manual_seed(seed)
-    ids = tokenizer(prompt, return_tensors="pt").input_ids
+    batch = tokenizer(prompts, return_tensors="pt", padding=True, padding_side="left")
     how = {"do_sample": False} if temperature == 0 else {"do_sample": True, "temperature": temperature}
     out = model.generate(
-        ids, attention_mask=torch.ones_like(ids), max_new_tokens=limit, top_k=0, top_p=1.0, use_cache=True, **how
+        batch.input_ids, attention_mask=batch.attention_mask, max_new_tokens=limit, top_k=0, top_p=1.0, **how
     )
-    new = out[0, ids.shape[1] :]
-    ended = new[-1].item() in model.generation_config.eos_token_id
-    return tokenizer.decode(new), ended
+    texts = tokenizer.batch_decode(out[:, batch.input_ids.shape[1] :])
+    return [re.match(r"(?s).*?(?:<\|endoftext\|>|<\|end\|>|\Z)", text).group(0) for text in texts]
+
+
+def generate(model, tokenizer, prompt, temperature, seed):
+    return generate_all(model, tokenizer, [prompt], temperature, seed)[0]
+
+
+def ended(text):
+    return text.endswith((END, "<|end|>"))
 
 
 def chat_prompt(tokenizer, *turns):
@@ -62,42 +69,52 @@ def chat_prompt(tokenizer, *turns):
     return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
 
 
+def names_kept(text):
+    """Whether the hero that the first sentence names is the one named most."""
+    hero = re.search(r"\b(?:named|called|name was) (\w+)|^(\w+) (?:was|the)\b", text)
+    names = re.findall(r"(?<=[a-z,] )[A-Z][a-z]{2,}", text)
+    if hero is None or not names:
+        return False
+    return (hero.group(1) or hero.group(2)) == max(sorted(set(names)), key=names.count)
+
+
 def ending_rate(model, tokenizer, count):
-    """The share of stories that end by themselves with the end mark at temperature 0.7."""
-    texts = [generate(model, tokenizer, "Once upon a time", 0.7, seed) for seed in range(count)]
-    return sum(text.endswith(END) for text, _ in texts) / count, len({text for text, _ in texts})
+    """Shares of stories at 0.7 that end with the end mark, and that keep to their hero's name; how many differ."""
+    texts = generate_all(model, tokenizer, ["Once upon a time"] * count, 0.7, 1)
+    kept = sum(names_kept("Once upon a time" + text) for text in texts) / count
+    return sum(text.endswith(END) for text in texts) / count, kept, len(set(texts))
 
 
 def subject_rate(model, tokenizer, count):
-    """The shares of chat answers that name the wanted kind, the wanted thing, both, and that end."""
+    """Shares of chat answers that name the wanted kind, thing, both, that end, and that keep the hero's name."""
     rng = random.Random(7)
-    kinds = things = both = ends = 0
-    misses = []
-    for seed in range(count):
-        kind, thing = rng.choice(KINDS)[0], rng.choice(list(THINGS))
-        ask = rng.choice(["Tell me a story about", "Write a short story about", "Can you tell me a tale about"])
-        text, ended = generate(model, tokenizer, chat_prompt(tokenizer, f"{ask} a {kind} and a {thing}."), 0.7, seed)
-        has_kind, has_thing = (re.search(rf"\b{word}\b", text) is not None for word in (kind, thing))
-        kinds, things = kinds + has_kind, things + has_thing
-        both, ends = both + (has_kind and has_thing), ends + ended
-        if not (has_kind and has_thing):
-            misses.append(f"{kind}/{thing}")
-    return kinds / count, things / count, both / count, ends / count, misses
+    wanted = [(rng.choice(KINDS)[0], rng.choice(list(THINGS))) for _ in range(count)]
+    asks = ["Tell me a story about", "Write a short story about", "Can you tell me a tale about"]
+    prompts = [chat_prompt(tokenizer, f"{rng.choice(asks)} a {kind} and a {thing}.") for kind, thing in wanted]
+    texts = generate_all(model, tokenizer, prompts, 0.7, 1)
+    kinds = [re.search(rf"\b{kind}\b", text) is not None for (kind, _), text in zip(wanted, texts)]
+    things = [re.search(rf"\b{thing}\b", text) is not None for (_, thing), text in zip(wanted, texts)]
+    both = [kind and thing for kind, thing in zip(kinds, things)]
+    kept = [names_kept(text) for text in texts]
+    shares = [sum(hits) / count for hits in (kinds, things, both, map(ended, texts), kept)]
+    return *shares, [want for want, hit in zip(wanted, both) if not hit]
 
 
 def record_rate(model, tokenizer, count):
-    """The share of record requests answered with valid JSON that has the wanted name."""
-    rng, good = random.Random(8), 0
-    for seed in range(count):
-        kind, name = rng.choice(KINDS)[0], rng.choice(["Pip", "Nora", "Zumbi", "Otto", "Kella"])
-        prompt = chat_prompt(tokenizer, f"Give me a JSON record of a {kind} named {name}.")
-        text, _ = generate(model, tokenizer, prompt, 0.7, seed)
+    """The share of record requests answered with valid JSON, and with valid JSON of the wanted name and kind."""
+    rng = random.Random(8)
+    names = ["Pip", "Nora", "Zumbi", "Otto", "Kella"]
+    wanted = [(rng.choice(KINDS)[0], rng.choice(names)) for _ in range(count)]
+    prompts = [chat_prompt(tokenizer, f"Give me a JSON record of a {kind} named {name}.") for kind, name in wanted]
+    valid = good = 0
+    for (kind, name), text in zip(wanted, generate_all(model, tokenizer, prompts, 0.7, 1)):
         try:
             record = json.loads(text.split("<|end|>")[0])
-            good += record.get("name") == name and record.get("kind") == kind
-        except (json.JSONDecodeError, AttributeError):
-            pass
-    return good / count
+        except json.JSONDecodeError:
+            continue
+        valid += 1
+        good += isinstance(record, dict) and record.get("name") == name and record.get("kind") == kind
+    return valid / count, good / count
 
 
 def print_samples(model, tokenizer):
@@ -110,13 +127,13 @@ def print_samples(model, tokenizer):
     ]
     for label, prompt in prompts:
         for temperature in (0, 0.7, 1.2):
-            text, _ = generate(model, tokenizer, prompt, temperature, 1)
+            text = generate(model, tokenizer, prompt, temperature, 1)
             print(f"**{label}** at temperature {temperature}:\n")
             print("\n".join(f"> {line}".rstrip() for line in text.split("\n")) + "\n")
-    story, _ = generate(model, tokenizer, chat_prompt(tokenizer, first), 0.7, 1)
+    story = generate(model, tokenizer, chat_prompt(tokenizer, first), 0.7, 1)
     turns = [first, story.removesuffix("<|end|>")]
     for question in ("What was the fox's name?", "Sum it up.", "Now one about a shy dragon"):
-        text, _ = generate(model, tokenizer, chat_prompt(tokenizer, *turns, question), 0.7, 1)
+        text = generate(model, tokenizer, chat_prompt(tokenizer, *turns, question), 0.7, 1)
         print(f"**{question}** (after the story at 0.7)\n\n> " + text.replace("\n", "\n> ") + "\n")
         turns += [question, text.removesuffix("<|end|>")]
 
@@ -139,9 +156,9 @@ def main():
         print(f"| {name} | {tokens} | {loss:.4f} | {perplexity:.3f} | {bits:.4f} |", flush=True)
     model = load(args.model, torch.float32)
     if args.stories:
-        print("stories that end by themselves, distinct stories:", *ending_rate(model, tokenizer, args.stories), flush=True)
-        print("chat kind, thing, both, ended, misses:", *subject_rate(model, tokenizer, args.stories), flush=True)
-        print("records:", record_rate(model, tokenizer, args.stories), flush=True)
+        print("stories: ended, hero kept, distinct:", *ending_rate(model, tokenizer, args.stories), flush=True)
+        print("chat: kind, thing, both, ended, hero kept, misses:", *subject_rate(model, tokenizer, args.stories), flush=True)
+        print("records: valid, right:", *record_rate(model, tokenizer, args.stories), flush=True)
     print_samples(model, tokenizer)
 
 

@@ -16,6 +16,8 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
+from tokenizers import Tokenizer
 
 from corpus import END, documents
 from model import CONFIG, Tales, save_model
@@ -137,8 +139,10 @@ def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=pathlib.Path, required=True)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--documents", type=int, default=80_000)
-    parser.add_argument("--steps", type=int, default=4_000)
+    parser.add_argument("--resume", type=pathlib.Path, help="go on from this folder's weights and tokenizer")
+    parser.add_argument("--order-seed", type=int, help="the order of documents, and which come first (default: --seed)")
+    parser.add_argument("--documents", type=int, default=50_000)
+    parser.add_argument("--steps", type=int, default=1_300)
     parser.add_argument("--minutes", type=float, default=0, help="also end by the clock (0: by steps alone)")
     parser.add_argument("--batch-tokens", type=int, default=4_096)
     parser.add_argument("--muon-rate", type=float, default=0.02)
@@ -155,15 +159,21 @@ def main():
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
     train_texts, held_texts = read_corpus(args.seed, args.documents)
-    tokenizer = train_tokenizer(train_texts[:8_000], CONFIG["vocab_size"])
+    if args.resume:
+        tokenizer = Tokenizer.from_file(str(args.resume / "tokenizer.json"))
+    else:
+        tokenizer = train_tokenizer(train_texts[:8_000], CONFIG["vocab_size"])
     save_tokenizer(tokenizer, args.out, CONFIG["max_position_embeddings"])
     encoded, held_out = encode(tokenizer, train_texts), encode(tokenizer, held_texts)
     total = sum(map(len, encoded))
     print(f"{len(encoded)} documents, {total} tokens, {total / len(encoded):.0f} each", flush=True)
     del train_texts
     model = Tales()
+    if args.resume:
+        model.load_state_dict(load_file(args.resume / "model.safetensors"))
     print(f"{sum(p.numel() for p in model.parameters())} parameters", flush=True)
-    steps = train(model, Rows(encoded, args.batch_tokens, args.seed), held_out, args)
+    order_seed = args.seed if args.order_seed is None else args.order_seed
+    steps = train(model, Rows(encoded, args.batch_tokens, order_seed), held_out, args)
     save_model(model, args.out)
     print(f"done after {steps} steps, {steps * args.batch_tokens} tokens", flush=True)
 
