@@ -16,5 +16,6 @@ function(hocket_add_test name)
     HOCKET_SOURCE_DIR="${PROJECT_SOURCE_DIR}" HOCKET_BUILD_DIR="${CMAKE_BINARY_DIR}")
   add_test(NAME ${name} COMMAND ${name} --gtest_output=xml:${HOCKET_TEST_RESULTS}/${name}.xml ${ARG_ARGS}
            WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
-  set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT_S} LABELS gtest)
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT_S} LABELS gtest
+                       ENVIRONMENT GOMP_SPINCOUNT=1000) # As the binary sets it: see docs/architecture.md.
 endfunction()

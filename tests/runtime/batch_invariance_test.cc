@@ -60,7 +60,7 @@ Loaded LoadWith(Precision precision, int32_t threads) {
     spec->sampling.top_k = i % 3 == 0 ? 40 : 0;
     spec->sampling.top_p = i % 2 == 0 ? 0.9f : 1;
     spec->sampling.seed = 7000 + i;
-    spec->stopping.max_new_tokens = 12 + 3 * i;
+    spec->stopping.max_new_tokens = 36 + 5 * i;
     if (i == 5) spec->stopping.stop_strings = {" the "};
     spec->output.logprobs = true;
     spec->output.top_logprobs = 2;

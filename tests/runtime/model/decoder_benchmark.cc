@@ -54,11 +54,7 @@ void Report(Decoder& decoder, int32_t sequences, int32_t tokens, int32_t positio
       sequences * tokens / median);
 }
 
-}  // namespace
-}  // namespace hocket
-
-int main(int argc, char** argv) {
-  using namespace hocket;
+int Main(int argc, char** argv) {
   if (argc < 2) return std::fprintf(stderr, "usage: decoder_benchmark MODEL_DIR [f32|bf16]\n"), 2;
   RuntimeSettings settings;
   settings.model_dir = argv[1];
@@ -74,4 +70,10 @@ int main(int argc, char** argv) {
   for (const int32_t sequences : {1, 2, 4, 8, 16, 32}) Report(*decoder, sequences, 1, context);
   Report(*decoder, 1, 128, 0);
   Report(*decoder, 1, 512, 0);
+  return 0;
 }
+
+}  // namespace
+}  // namespace hocket
+
+int main(int argc, char** argv) { return hocket::Main(argc, argv); }
