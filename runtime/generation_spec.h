@@ -26,9 +26,9 @@ struct SamplingSettings {
 
 struct StoppingSettings {
   int32_t max_new_tokens = 256;
-  int32_t min_new_tokens = 0;       // Stop tokens cannot be drawn before this many tokens.
-  std::vector<TokenId> stop_tokens; // In addition to the model's end-of-text tokens.
-  bool ignore_eos = false;          // The model's own end-of-text tokens do not end the text.
+  int32_t min_new_tokens = 0;        // Stop tokens cannot be drawn before this many tokens.
+  std::vector<TokenId> stop_tokens;  // In addition to the model's end-of-text tokens.
+  bool ignore_eos = false;           // The model's own end-of-text tokens do not end the text.
   std::vector<std::string> stop_strings;
   bool include_stop_string = false;  // Whether the text returned keeps the stop string.
 

@@ -40,8 +40,8 @@ struct RuntimeSettings {
 };
 
 struct ModelInfo {
-  std::string name;          // The folder's last component.
-  std::string architecture;  // config.json's architectures[0].
+  std::string name;                       // The folder's last component.
+  std::string architecture;               // config.json's architectures[0].
   Precision precision = Precision::kF32;  // Effective, never kAuto.
   int64_t parameters = 0;
   int64_t weight_bytes = 0;

@@ -64,9 +64,10 @@ class DecoderImpl : public Decoder {
     info_.kv_blocks = size->blocks;
     info_.kv_cache_bytes = size->Bytes();
     info_.cpu = absl::StrCat(SimdTargetName(), ", products ", context_.Description());
-    // Loading ran on this thread's own team and steps will run on the engine thread's. libgomp counts
-    // the threads of both, and once they are more than the CPUs its workers hardly spin before they
-    // sleep: on 2 CPUs every parallel region then cost a wake-up, and small models ran at a sixth.
+    // Loading ran on this thread's own team and steps will run on the engine thread's. libgomp
+    // counts the threads of both, and once they are more than the CPUs its workers hardly spin
+    // before they sleep: on 2 CPUs every parallel region then cost a wake-up, and small models ran
+    // at a sixth.
     omp_pause_resource_all(omp_pause_soft);
     return absl::OkStatus();
   }

@@ -12,7 +12,8 @@
 
 namespace hocket {
 
-// Targets with fused multiply-add, whose results are the same bits. SSE and scalar code round twice.
+// Targets with fused multiply-add, whose results are the same bits. SSE and scalar code round
+// twice.
 inline void OnEveryTarget(const std::function<void()>& body) {
   const int64_t old_targets = HWY_SSSE3 | HWY_SSE4 | HWY_EMU128 | HWY_SCALAR;
   int64_t targets = hwy::SupportedTargets() & HWY_TARGETS & ~old_targets;
