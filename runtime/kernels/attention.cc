@@ -2,12 +2,13 @@
 
 #include <algorithm>
 
-// clang-format off: the order matters, everything after foreach_target.h is read once per target
+// The order matters: everything after foreach_target.h is read once per target.
+// clang-format off
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "runtime/kernels/attention.cc"
-#include "hwy/contrib/math/math-inl.h"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/highway.h"
+#include "hwy/contrib/math/math-inl.h"
 #include "runtime/kernels/simd-inl.h"
 // clang-format on
 

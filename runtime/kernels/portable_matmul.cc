@@ -3,7 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
-// clang-format off: the order matters, everything after foreach_target.h is read once per target
+// The order matters: everything after foreach_target.h is read once per target.
+// clang-format off
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "runtime/kernels/portable_matmul.cc"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep

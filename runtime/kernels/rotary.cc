@@ -2,7 +2,8 @@
 
 #include <cmath>
 
-// clang-format off: the order matters, everything after foreach_target.h is read once per target
+// The order matters: everything after foreach_target.h is read once per target.
+// clang-format off
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "runtime/kernels/rotary.cc"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep

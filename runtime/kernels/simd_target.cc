@@ -1,6 +1,7 @@
 #include "runtime/kernels/simd_target.h"
 
-// clang-format off: the order matters, everything after foreach_target.h is read once per target
+// The order matters: everything after foreach_target.h is read once per target.
+// clang-format off
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "runtime/kernels/simd_target.cc"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
