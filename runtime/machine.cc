@@ -69,10 +69,33 @@ std::optional<double> QuotaOfV1(const std::string& folder) {
   return static_cast<double>(*quota) / static_cast<double>(*period);
 }
 
-int64_t LimitLeft(const std::string& folder, const char* limit_file, const char* usage_file) {
-  const auto limit = ReadInteger(folder + "/" + limit_file);
+// Cached file contents that a cgroup is charged for. A model's folder that was just read is among
+// them, and the kernel gives them up before it refuses memory.
+int64_t CachedBytes(const std::string& folder, const std::string& prefix) {
+  std::ifstream file(folder + "/memory.stat");
+  int64_t sum = 0;
+  for (std::string line; std::getline(file, line);) {
+    std::istringstream fields(line);
+    std::string name;
+    int64_t bytes = 0;
+    if (!(fields >> name >> bytes)) continue;
+    if (name == prefix + "active_file" || name == prefix + "inactive_file") sum += bytes;
+  }
+  return sum;
+}
+
+struct MemoryFiles {
+  const char* limit;
+  const char* usage;
+  const char* cached_prefix;  // Of the entries of memory.stat that count all levels below too.
+};
+
+int64_t LimitLeft(const std::string& folder, const MemoryFiles& files) {
+  const auto limit = ReadInteger(folder + "/" + files.limit);
   if (!limit) return std::numeric_limits<int64_t>::max();
-  return std::max<int64_t>(0, *limit - ReadInteger(folder + "/" + usage_file).value_or(0));
+  const int64_t usage = ReadInteger(folder + "/" + files.usage).value_or(0);
+  const int64_t held = std::max<int64_t>(0, usage - CachedBytes(folder, files.cached_prefix));
+  return std::max<int64_t>(0, *limit - held);
 }
 
 int64_t KernelEstimate(const std::string& root) {
@@ -101,10 +124,10 @@ std::optional<double> CgroupProcessors(const std::string& root) {
 int64_t AvailableMemoryBytes(const std::string& root) {
   int64_t bytes = KernelEstimate(root);
   for (const std::string& folder : CgroupFolders(root, "")) {
-    bytes = std::min(bytes, LimitLeft(folder, "memory.max", "memory.current"));
+    bytes = std::min(bytes, LimitLeft(folder, {"memory.max", "memory.current", ""}));
   }
   for (const std::string& folder : CgroupFolders(root, "memory")) {
-    bytes = std::min(bytes, LimitLeft(folder, "memory.limit_in_bytes", "memory.usage_in_bytes"));
+    bytes = std::min(bytes, LimitLeft(folder, {"memory.limit_in_bytes", "memory.usage_in_bytes", "total_"}));
   }
   return bytes;
 }

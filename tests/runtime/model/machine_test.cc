@@ -55,6 +55,22 @@ TEST_F(MachineTest, Version1LimitsCountInsideAContainer) {
   EXPECT_EQ(AvailableMemoryBytes(root_.string()), 0);
 }
 
+TEST_F(MachineTest, CachedFileContentsDoNotCountAsUsed) {
+  Put("proc/self/cgroup", "0::/pod\n");
+  Put("sys/fs/cgroup/pod/memory.max", "1000000\n");
+  Put("sys/fs/cgroup/pod/memory.current", "990000\n");
+  Put("sys/fs/cgroup/pod/memory.stat",
+      "anon 90000\nfile 900000\ninactive_file 700000\nactive_file 150000\n");
+  EXPECT_EQ(AvailableMemoryBytes(root_.string()), 860000);
+
+  Put("proc/self/cgroup", "4:memory:/docker/abc\n");
+  Put("sys/fs/cgroup/memory/memory.limit_in_bytes", "500000\n");
+  Put("sys/fs/cgroup/memory/memory.usage_in_bytes", "500000\n");
+  Put("sys/fs/cgroup/memory/memory.stat",
+      "inactive_file 1\nactive_file 1\ntotal_inactive_file 300000\ntotal_active_file 50000\n");
+  EXPECT_EQ(AvailableMemoryBytes(root_.string()), 350000);
+}
+
 TEST_F(MachineTest, AnUnlimitedVersion1QuotaIsNone) {
   Put("sys/fs/cgroup/cpu/cpu.cfs_quota_us", "-1\n");
   Put("sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000\n");
