@@ -10,6 +10,8 @@
 namespace hocket {
 namespace {
 
+constexpr int32_t kMostTokenIds = 1 << 22;  // What the sampling stage's exact sums allow.
+
 absl::Status Unimplemented(const std::string& path, const std::string& what) {
   return absl::UnimplementedError(absl::StrCat(path, ": ", what));
 }
@@ -55,11 +57,15 @@ void ReadSizes(JsonFields& fields, ArchitectureSpec& spec) {
   spec.intermediate_size = fields.PositiveInt("intermediate_size", std::nullopt, 1 << 20);
   spec.heads = fields.PositiveInt("num_attention_heads", std::nullopt, 4096);
   spec.kv_heads = fields.PositiveInt("num_key_value_heads", spec.heads, 4096);
-  spec.vocabulary_size = fields.PositiveInt("vocab_size", std::nullopt, 1 << 24);
+  spec.vocabulary_size = fields.PositiveInt("vocab_size", std::nullopt, kMostTokenIds);
   spec.max_context_tokens = fields.PositiveInt("max_position_embeddings", std::nullopt, 1 << 24);
   spec.norm_epsilon = fields.PositiveNumber("rms_norm_eps", 1e-6);
   spec.tied_head = fields.Bool("tie_word_embeddings", false);
-  spec.end_of_text_tokens = fields.Ints("eos_token_id");
+  // Some folders write -1 for "none".
+  const nlohmann::json* end_of_text = fields.Find("eos_token_id");
+  if (end_of_text == nullptr || *end_of_text != -1) {
+    spec.end_of_text_tokens = fields.Ints("eos_token_id");
+  }
   if (spec.heads % spec.kv_heads != 0) {
     fields.Fail("num_key_value_heads",
                 absl::StrCat("is ", spec.kv_heads, ", expected a divisor of ",
@@ -81,8 +87,11 @@ absl::Status ReadRotary(JsonFields& fields, const std::string& path, Architectur
   const char* const name = fields.Has("rope_parameters") ? "rope_parameters" : "rope_scaling";
   RotarySpec& rotary = spec.rotary;
   rotary.base = fields.PositiveNumber("rope_theta", 10000.0);
-  const double partial = fields.PositiveNumber("partial_rotary_factor", 1.0);
-  if (partial != 1.0) return Unimplemented(path, "partial_rotary_factor is not supported yet");
+  const auto partial = [&](JsonFields& in) {
+    return in.PositiveNumber("partial_rotary_factor", 1.0) != 1.0;
+  };
+  const std::string partial_error = "partial_rotary_factor is not supported yet";
+  if (partial(fields)) return Unimplemented(path, partial_error);
   const nlohmann::json* object = fields.Find(name);
   if (object == nullptr) return fields.status();
   if (!object->is_object()) {
@@ -90,6 +99,7 @@ absl::Status ReadRotary(JsonFields& fields, const std::string& path, Architectur
     return fields.status();
   }
   JsonFields scaling(*object, path, absl::StrCat(name, "."));
+  if (partial(scaling)) return Unimplemented(path, partial_error);
   rotary.base = scaling.PositiveNumber("rope_theta", rotary.base);
   const std::string type =
       scaling.String(scaling.Has("rope_type") ? "rope_type" : "type", "default");

@@ -53,6 +53,22 @@ TEST(ArchitectureSpec, NullCountsAsMissing) {
   EXPECT_TRUE(Error(config).ok()) << Error(config);
 }
 
+TEST(ArchitectureSpec, AnEndOfTextTokenOfMinusOneIsNone) {
+  auto config = LlamaConfig();
+  config["eos_token_id"] = -1;
+  const auto spec = ParseArchitecture(config.dump(), "config.json");
+  ASSERT_TRUE(spec.ok()) << spec.status();
+  EXPECT_TRUE(spec->end_of_text_tokens.empty());
+}
+
+TEST(ArchitectureSpec, AVocabularyBeyondTheSamplingStageIsRefused) {
+  auto config = LlamaConfig();
+  config["vocab_size"] = 1 << 22;
+  EXPECT_TRUE(Error(config).ok()) << Error(config);
+  config["vocab_size"] = (1 << 22) + 1;
+  ExpectError(config, absl::StatusCode::kInvalidArgument, {"vocab_size", "4194304"});
+}
+
 TEST(ArchitectureSpec, Qwen2HasBiasesOnQueriesKeysAndValuesOnly) {
   auto config = LlamaConfig();
   config["architectures"] = {"Qwen2ForCausalLM"};
@@ -91,6 +107,8 @@ TEST(ArchitectureSpec, WhatTheDecoderCannotRunIsUnimplemented) {
       {"hidden_act", "gelu", "gelu"},
       {"rope_scaling", {{"rope_type", "yarn"}, {"factor", 4.0}}, "yarn"},
       {"rope_parameters", {{"rope_type", "longrope"}}, "longrope"},
+      {"partial_rotary_factor", 0.5, "partial_rotary_factor"},
+      {"rope_parameters", {{"partial_rotary_factor", 0.5}}, "partial_rotary_factor"},
       {"quantization_config", {{"quant_method", "gptq"}}, "quantization_config"}};
   for (const auto& [field, value, named] : cases) {
     auto config = LlamaConfig();
