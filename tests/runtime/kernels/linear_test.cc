@@ -86,6 +86,32 @@ TYPED_TEST(LinearTest, ARowsBitsDoNotDependOnItsCompany) {
   }
 }
 
+// The check at load samples the larger row counts; here is every one that a step can have.
+TYPED_TEST(LinearTest, EveryRowCountGivesTheBitsOfFourRows) {
+  constexpr int32_t kMostRows = 512;
+  constexpr int64_t kInputs = 256;
+  constexpr int64_t kOutputs = 200;
+  const auto weights = As<TypeParam>(RandomFloats(kInputs * kOutputs, 1));
+  const auto x = As<TypeParam>(RandomFloats(kMostRows * kInputs, 2));
+  std::vector<float> expected(kMostRows * kOutputs);
+  for (const int32_t threads : {1, 2, 5}) {
+    LinearContext context(threads);
+    auto linear = Linear<TypeParam>::Pack(context, weights.data(), kInputs, kOutputs, kMostRows);
+    ASSERT_TRUE(linear.ok()) << linear.status();
+    if (threads == 1) {
+      for (int32_t r = 0; r < kMostRows; r += 4) {
+        ASSERT_TRUE(linear->Multiply(&x[r * kInputs], 4, &expected[r * kOutputs]).ok());
+      }
+    }
+    for (int32_t rows = 4; rows <= kMostRows; rows = PaddedRows(rows + 1)) {
+      std::vector<float> y(rows * kOutputs);
+      ASSERT_TRUE(linear->Multiply(x.data(), rows, y.data()).ok());
+      EXPECT_EQ(std::memcmp(y.data(), expected.data(), y.size() * sizeof(float)), 0)
+          << rows << " rows, " << threads << " threads";
+    }
+  }
+}
+
 TYPED_TEST(LinearTest, ThePortableProductHasTheSameBitsOnEveryTarget) {
   std::vector<float> first;
   OnEveryTarget([&] {
