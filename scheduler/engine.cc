@@ -32,6 +32,9 @@ class Engine::Loop {
        std::function<absl::Time()> clock);
   ~Loop();
 
+  absl::Status CheckFits(int64_t prompt_tokens, int64_t max_new_tokens) const {
+    return scheduler_.CheckFits(prompt_tokens, max_new_tokens);  // Touches only what never changes.
+  }
   absl::Status Submit(Request request);
   bool Cancel(const std::string& request_id);
   int Drain(absl::Time deadline);
@@ -136,9 +139,8 @@ Engine::Loop::~Loop() {
 }
 
 absl::Status Engine::Loop::Submit(Request request) {
-  // Touches only what never changes, so it needs no lock.
   const int64_t prompt_tokens = static_cast<int64_t>(request.prompt->size());
-  if (absl::Status fits = scheduler_.CheckFits(prompt_tokens, request.max_new_tokens); !fits.ok()) {
+  if (absl::Status fits = CheckFits(prompt_tokens, request.max_new_tokens); !fits.ok()) {
     return fits;
   }
   const absl::Time now = clock_();
@@ -311,6 +313,9 @@ Engine::Engine(const SchedulerSettings& settings, Executor* executor, EngineObse
 Engine::~Engine() = default;
 
 absl::Status Engine::Submit(Request request) { return loop_->Submit(std::move(request)); }
+absl::Status Engine::CheckFits(int64_t prompt_tokens, int64_t max_new_tokens) const {
+  return loop_->CheckFits(prompt_tokens, max_new_tokens);
+}
 bool Engine::Cancel(const std::string& request_id) { return loop_->Cancel(request_id); }
 int Engine::Drain(absl::Time deadline) { return loop_->Drain(deadline); }
 SchedulerStats Engine::Stats() const { return loop_->Stats(); }

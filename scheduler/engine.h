@@ -4,6 +4,7 @@
 #ifndef HOCKET_SCHEDULER_ENGINE_H_
 #define HOCKET_SCHEDULER_ENGINE_H_
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -50,6 +51,9 @@ class Engine {
   // fit), INVALID_ARGUMENT (over the context), ALREADY_EXISTS (id in use), UNAVAILABLE (draining).
   // After OK the sink hears OnFinished exactly once.
   absl::Status Submit(Request request);
+
+  // Whether a request of this size can ever run; otherwise the error that Submit would give.
+  absl::Status CheckFits(int64_t prompt_tokens, int64_t max_new_tokens) const;
 
   // Ends a request within one step. False when no such request is held.
   bool Cancel(const std::string& request_id);

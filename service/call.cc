@@ -4,13 +4,12 @@
 
 #include <utility>
 
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
 #include "service/status.h"
 
 namespace hocket {
 namespace {
-
-// How long a refused client should wait: about the time in which a place in the line comes free.
-constexpr absl::Duration kRetryDelay = absl::Seconds(1);
 
 // gRPC ends a call whose deadline passes by cancelling it, by a timer of its own that may be early.
 constexpr absl::Duration kDeadlineSlack = absl::Milliseconds(50);
@@ -28,59 +27,97 @@ Call::Call(const CallParts& parts, absl::string_view method, bool streams, absl:
   context_.text = parts.text;
 }
 
-void Call::Start(std::function<absl::StatusOr<ValidRequest>()> validate) {
+void Call::Start(const std::string& request_id, Validate validate) {
+  context_.request.request_id =
+      request_id.empty() ? MakeRequestId() : request_id.substr(0, kMaxRequestIdBytes);
+  // One that is too long is refused by `validate`.
+  if (request_id.size() <= kMaxRequestIdBytes) {
+    std::lock_guard lock(mutex_);
+    registered_ = parts_.calls->Add(context_.request.request_id, weak_from_this());
+    if (!registered_) {
+      return RefuseLocked(absl::AlreadyExistsError(
+          absl::StrCat("request_id: a request with id \"", request_id, "\" is held")));
+    }
+  }
   std::shared_ptr<Call> self = shared_from_this();
   const bool taken = parts_.text_pool->TrySchedule(
-      [self, validate = std::move(validate)] { self->Submit(validate()); });
+      [self, validate = std::move(validate)] { self->Submit(validate); });
   if (taken) return;
   Refuse(WithRetryAfter(
       absl::ResourceExhaustedError("too many requests wait to be tokenized; try again later"),
       kRetryDelay));
 }
 
-void Call::Submit(absl::StatusOr<ValidRequest> valid) {
+absl::Status Call::Abandoned() const {
+  std::lock_guard lock(mutex_);
+  if (gone_ && absl::Now() + kDeadlineSlack >= deadline_) {
+    return absl::DeadlineExceededError("the call's deadline passed");
+  }
+  if (gone_) return absl::CancelledError("the client went away");
+  if (cancelled_) return absl::CancelledError("the request was cancelled");
+  return absl::OkStatus();
+}
+
+void Call::Submit(const Validate& validate) {
+  absl::Status status = Abandoned();
+  if (!status.ok()) return Refuse(std::move(status));
+  absl::StatusOr<ValidRequest> valid = validate();
   if (!valid.ok()) return Refuse(valid.status());
+  std::string request_id = std::move(context_.request.request_id);
   context_.request = *std::move(valid);
-  bool gone = false;
-  {
-    std::lock_guard lock(mutex_);
-    gone = gone_;
-  }
-  if (gone) return Refuse(absl::CancelledError("the client went away"));
+  context_.request.request_id = std::move(request_id);
+  status = Abandoned();
+  if (status.ok()) status = SubmitToEngine();
+  if (!status.ok()) return Refuse(std::move(status));
+  std::lock_guard lock(mutex_);
+  // Only now may the id be cancelled: before, it could have been another request's.
+  held_ = true;
+  if ((gone_ || cancelled_) && !ended_) parts_.engine->Cancel(context_.request.request_id);
+}
+
+absl::Status Call::SubmitToEngine() {
   const ValidRequest& request = context_.request;
-  absl::Status status = parts_.engine->Submit({.id = request.request_id,
-                                               .prompt = request.prompt,
-                                               .max_new_tokens = request.max_new_tokens,
-                                               .spec = request.spec,
-                                               .deadline = deadline_,
-                                               .sink = shared_from_this()});
-  if (!status.ok()) {
-    if (absl::IsResourceExhausted(status)) status = WithRetryAfter(status, kRetryDelay);
-    return Refuse(status);
-  }
-  {
-    std::lock_guard lock(mutex_);
-    // Only now may the id be cancelled: before, it could have been another request's.
-    held_ = true;
-    gone = gone_ && !ended_;
-  }
-  if (gone) parts_.engine->Cancel(request.request_id);
+  // Apart from Submit, since to try again helps only against a full queue.
+  absl::Status status = parts_.engine->CheckFits(static_cast<int64_t>(request.prompt->size()),
+                                                 request.max_new_tokens);
+  if (!status.ok()) return status;
+  status = parts_.engine->Submit({.id = request.request_id,
+                                  .prompt = request.prompt,
+                                  .max_new_tokens = request.max_new_tokens,
+                                  .spec = request.spec,
+                                  .deadline = deadline_,
+                                  .sink = shared_from_this()});
+  return absl::IsResourceExhausted(status) ? WithRetryAfter(status, kRetryDelay) : status;
 }
 
 void Call::Refuse(absl::Status status) {
   std::lock_guard lock(mutex_);
-  ended_ = true;
+  RefuseLocked(std::move(status));
+}
+
+void Call::RefuseLocked(absl::Status status) {
+  Release();
   pending_.Refuse(std::move(status));
   Schedule();
 }
 
+void Call::Release() {
+  ended_ = true;
+  if (std::exchange(registered_, false)) parts_.calls->Remove(context_.request.request_id);
+}
+
+// The engine is called under the lock, so that the id cannot have become another request's.
 void Call::ClientGone() {
-  {
-    std::lock_guard lock(mutex_);
-    gone_ = true;
-    if (!held_ || ended_) return;
-  }
-  parts_.engine->Cancel(context_.request.request_id);
+  std::lock_guard lock(mutex_);
+  gone_ = true;
+  if (held_ && !ended_) parts_.engine->Cancel(context_.request.request_id);
+}
+
+bool Call::Cancel() {
+  std::lock_guard lock(mutex_);
+  if (ended_) return false;
+  cancelled_ = true;
+  return !held_ || parts_.engine->Cancel(context_.request.request_id);
 }
 
 void Call::OnStarted(const StartedEvent& event) {
@@ -117,7 +154,7 @@ void Call::OnFinished(const FinishedEvent& event) {
   }
   parts_.metrics->ObserveFinished(told, now - received_);
   pending_.Add(told);
-  ended_ = true;
+  Release();
   Schedule();
 }
 
@@ -172,23 +209,23 @@ absl::Status Call::EndStatus(const EventBatch& batch) const {
 void Call::Log(const EventBatch& batch, const absl::Status& status) const {
   const absl::string_view outcome = StatusLabel(status);
   const double total_ms = absl::ToDoubleMilliseconds(absl::Now() - received_);
+  // A client's own words must not make lines of their own.
+  const std::string id = absl::Utf8SafeCHexEscape(context_.request.request_id);
   const fmt::string_view method(method_.data(), method_.size());
   const fmt::string_view label(outcome.data(), outcome.size());
   if (status.code() == absl::StatusCode::kInternal) {
-    spdlog::error("request {} failed: {}", context_.request.request_id, status.ToString());
+    spdlog::error("request {} failed: {}", id, status.ToString());
   }
   if (!batch.finished) {
-    spdlog::info("request id={} method={} outcome={} total_ms={:.1f}", context_.request.request_id,
-                 method, label, total_ms);
+    spdlog::info("request id={} method={} outcome={} total_ms={:.1f}", id, method, label, total_ms);
     return;
   }
   const FinishedEvent& end = *batch.finished;
   spdlog::info(
       "request id={} method={} outcome={} reason={} prompt_tokens={} cached_tokens={} "
       "generated_tokens={} queued_ms={:.1f} prefill_ms={:.1f} decode_ms={:.1f} total_ms={:.1f}",
-      context_.request.request_id, method, label,
-      v1::FinishReason_Name(FinishReasonOf(end.finish.reason)), end.usage.prompt_tokens,
-      end.usage.cached_tokens, end.usage.generated_tokens,
+      id, method, label, v1::FinishReason_Name(FinishReasonOf(end.finish.reason)),
+      end.usage.prompt_tokens, end.usage.cached_tokens, end.usage.generated_tokens,
       absl::ToDoubleMilliseconds(end.timings.queued),
       absl::ToDoubleMilliseconds(end.timings.prefill),
       absl::ToDoubleMilliseconds(end.timings.decode), total_ms);

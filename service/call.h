@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <string>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -15,6 +16,7 @@
 #include "scheduler/engine.h"
 #include "scheduler/request.h"
 #include "service/answer.h"
+#include "service/call_registry.h"
 #include "service/delivery_thread.h"
 #include "service/metrics.h"
 #include "service/pending_events.h"
@@ -31,6 +33,7 @@ struct CallParts {
   TextPool* text_pool = nullptr;
   DeliveryThread* delivery = nullptr;
   Metrics* metrics = nullptr;
+  CallRegistry* calls = nullptr;
 };
 
 class Call : public Sink, public Deliverable, public std::enable_shared_from_this<Call> {
@@ -39,9 +42,14 @@ class Call : public Sink, public Deliverable, public std::enable_shared_from_thi
   // they come; otherwise there is one, when the request has ended.
   Call(const CallParts& parts, absl::string_view method, bool streams, absl::Time deadline);
 
-  // Validates on a text thread and submits. RESOURCE_EXHAUSTED goes to the client when no text
-  // thread is to be had. `validate` runs at most once.
-  void Start(std::function<absl::StatusOr<ValidRequest>()> validate);
+  // Validates on a text thread and submits. `request_id` is the client's; empty: one is made. It
+  // is held from here to the end: ALREADY_EXISTS goes to the client when another call holds it,
+  // RESOURCE_EXHAUSTED when no text thread is to be had. `validate` runs at most once.
+  void Start(const std::string& request_id, std::function<absl::StatusOr<ValidRequest>()> validate);
+
+  // Ends the request within a step, or before it reaches the engine. False when it has ended. Any
+  // thread.
+  bool Cancel();
 
   // The client went away or the deadline passed: ends the request within a step. Any thread.
   void ClientGone();
@@ -60,9 +68,15 @@ class Call : public Sink, public Deliverable, public std::enable_shared_from_thi
   const AnswerContext& context() const { return context_; }  // Complete once Send is called.
 
  private:
-  void Submit(absl::StatusOr<ValidRequest> valid);
+  using Validate = std::function<absl::StatusOr<ValidRequest>()>;
+
+  void Submit(const Validate& validate);
+  absl::Status SubmitToEngine();
+  absl::Status Abandoned() const;  // Why the request is no longer wanted, or OK.
+  void Release();                  // Of the id, with mutex_ held.
   void Refuse(absl::Status status);
-  void Schedule();  // With mutex_ held.
+  void RefuseLocked(absl::Status status);  // With mutex_ held.
+  void Schedule();                         // With mutex_ held.
   absl::Status EndStatus(const EventBatch& batch) const;
   void Log(const EventBatch& batch, const absl::Status& status) const;
 
@@ -71,15 +85,18 @@ class Call : public Sink, public Deliverable, public std::enable_shared_from_thi
   const bool streams_;
   const absl::Time deadline_;
   const absl::Time received_;
-  AnswerContext context_;  // Written before the request is submitted, and then only read.
+  // Written before the request is submitted, and then only read; the request id from Start on.
+  AnswerContext context_;
 
-  std::mutex mutex_;
+  mutable std::mutex mutex_;  // Taken before the engine's and the registry's.
   // Guarded by mutex_:
   PendingEvents pending_;
-  bool scheduled_ = false;  // On the delivery thread's list.
-  bool sending_ = false;    // A batch is on its way to the client.
-  bool held_ = false;       // By the engine.
+  bool scheduled_ = false;   // On the delivery thread's list.
+  bool sending_ = false;     // A batch is on its way to the client.
+  bool registered_ = false;  // The id is this call's.
+  bool held_ = false;        // By the engine.
   bool gone_ = false;
+  bool cancelled_ = false;
   bool ended_ = false;
 
   absl::Time last_token_;  // Engine thread only.

@@ -21,14 +21,6 @@ absl::Time DeadlineOf(const grpc::CallbackServerContext& context) {
   return absl::FromChrono(deadline);
 }
 
-// Trailers must be set before Finish.
-grpc::Status EndOf(const absl::Status& status, grpc::CallbackServerContext* context) {
-  if (const std::optional<absl::Duration> delay = RetryAfter(status)) {
-    context->AddTrailingMetadata("retry-after-ms", absl::StrCat(absl::ToInt64Milliseconds(*delay)));
-  }
-  return ToGrpcStatus(status);
-}
-
 class StreamReactor final : public Call,
                             public grpc::ServerWriteReactor<v1::StreamGenerateResponse> {
  public:
@@ -40,8 +32,9 @@ class StreamReactor final : public Call,
     auto reactor = std::make_shared<StreamReactor>(parts, context);
     reactor->self_ = reactor;
     // The request lives until OnDone, which waits for Finish, which waits for this.
-    reactor->Call::Start(
-        [validator = parts.validator, request] { return validator->Generate(*request); });
+    reactor->Call::Start(request->request_id(), [validator = parts.validator, request] {
+      return validator->Generate(*request);
+    });
     return reactor.get();
   }
 
@@ -98,11 +91,11 @@ class UnaryReactor final : public Call, public grpc::ServerUnaryReactor {
 
   static grpc::ServerUnaryReactor* Start(const CallParts& parts, absl::string_view method,
                                          grpc::CallbackServerContext* context, Fold fold,
-                                         Response* response,
+                                         Response* response, const std::string& request_id,
                                          std::function<absl::StatusOr<ValidRequest>()> validate) {
     auto reactor = std::make_shared<UnaryReactor>(parts, method, context, fold, response);
     reactor->self_ = reactor;
-    reactor->Call::Start(std::move(validate));
+    reactor->Call::Start(request_id, std::move(validate));
     return reactor.get();
   }
 
@@ -125,6 +118,13 @@ class UnaryReactor final : public Call, public grpc::ServerUnaryReactor {
 
 }  // namespace
 
+grpc::Status EndOf(const absl::Status& status, grpc::CallbackServerContext* context) {
+  if (const std::optional<absl::Duration> delay = RetryAfter(status)) {
+    context->AddTrailingMetadata("retry-after-ms", absl::StrCat(absl::ToInt64Milliseconds(*delay)));
+  }
+  return ToGrpcStatus(status);
+}
+
 grpc::ServerWriteReactor<v1::StreamGenerateResponse>* StartStreamGenerate(
     const CallParts& parts, grpc::CallbackServerContext* context,
     const v1::GenerateRequest* request) {
@@ -136,21 +136,21 @@ grpc::ServerUnaryReactor* StartGenerate(const CallParts& parts,
                                         const v1::GenerateRequest* request,
                                         v1::GenerateResponse* response) {
   return UnaryReactor<v1::GenerateResponse>::Start(
-      parts, "Generate", context, &GenerateAnswer, response,
+      parts, "Generate", context, &GenerateAnswer, response, request->request_id(),
       [validator = parts.validator, request] { return validator->Generate(*request); });
 }
 
 grpc::ServerUnaryReactor* StartScore(const CallParts& parts, grpc::CallbackServerContext* context,
                                      const v1::ScoreRequest* request, v1::ScoreResponse* response) {
   return UnaryReactor<v1::ScoreResponse>::Start(
-      parts, "Score", context, &ScoreAnswer, response,
+      parts, "Score", context, &ScoreAnswer, response, request->request_id(),
       [validator = parts.validator, request] { return validator->Score(*request); });
 }
 
 grpc::ServerUnaryReactor* StartEmbed(const CallParts& parts, grpc::CallbackServerContext* context,
                                      const v1::EmbedRequest* request, v1::EmbedResponse* response) {
   return UnaryReactor<v1::EmbedResponse>::Start(
-      parts, "Embed", context, &EmbedAnswer, response,
+      parts, "Embed", context, &EmbedAnswer, response, request->request_id(),
       [validator = parts.validator, request] { return validator->Embed(*request); });
 }
 

@@ -11,6 +11,9 @@
 
 namespace hocket {
 
+// What to call Finish with, at once: sets the trailers that belong to the status.
+grpc::Status EndOf(const absl::Status& status, grpc::CallbackServerContext* context);
+
 grpc::ServerWriteReactor<v1::StreamGenerateResponse>* StartStreamGenerate(
     const CallParts& parts, grpc::CallbackServerContext* context,
     const v1::GenerateRequest* request);

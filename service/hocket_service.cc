@@ -95,7 +95,7 @@ grpc::ServerUnaryReactor* HocketService::Cancel(grpc::CallbackServerContext* con
   if (request->request_id().empty()) {
     return End("Cancel", context, FieldError("request_id", "is empty"));
   }
-  response->set_found(parts_.engine->Cancel(request->request_id()));
+  response->set_found(parts_.calls->Cancel(request->request_id()));
   return End("Cancel", context, absl::OkStatus());
 }
 
@@ -126,7 +126,8 @@ grpc::ServerUnaryReactor* HocketService::OnTextThread(absl::string_view method,
       });
   if (taken) return reactor;
   return End(method, context,
-             absl::ResourceExhaustedError("too many requests wait; try again later"));
+             WithRetryAfter(absl::ResourceExhaustedError("too many requests wait; try again later"),
+                            kRetryDelay));
 }
 
 grpc::ServerUnaryReactor* HocketService::End(absl::string_view method,
@@ -134,7 +135,7 @@ grpc::ServerUnaryReactor* HocketService::End(absl::string_view method,
                                              const absl::Status& status) {
   parts_.metrics->CountRequest(method, StatusLabel(status));
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  reactor->Finish(ToGrpcStatus(status));
+  reactor->Finish(EndOf(status, context));
   return reactor;
 }
 

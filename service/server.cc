@@ -54,7 +54,8 @@ class GrpcServer final : public Server {
                   .text = model.text,
                   .text_pool = &text_pool_,
                   .delivery = &delivery_,
-                  .metrics = &metrics_},
+                  .metrics = &metrics_,
+                  .calls = &calls_},
                  scheduler.block_tokens) {}
 
   ~GrpcServer() override {
@@ -77,6 +78,7 @@ class GrpcServer final : public Server {
   prometheus::Registry registry_;
   Metrics metrics_;
   Validator validator_;
+  CallRegistry calls_;
   DeliveryThread delivery_;
   Engine engine_;
   TextPool text_pool_;

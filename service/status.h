@@ -19,6 +19,9 @@ grpc::Status ToGrpcStatus(const absl::Status& status);
 // The label of metrics and logs: "ok", "invalid_argument", ...
 absl::string_view StatusLabel(const absl::Status& status);
 
+// About the time in which a place in a full line comes free.
+constexpr absl::Duration kRetryDelay = absl::Seconds(1);
+
 // A refusal that is worth trying again after `delay`; the client finds the delay, in milliseconds,
 // in the trailer `retry-after-ms`.
 absl::Status WithRetryAfter(absl::Status status, absl::Duration delay);

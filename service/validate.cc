@@ -12,16 +12,12 @@
 namespace hocket {
 namespace {
 
-constexpr size_t kMaxRequestIdBytes = 128;
-
 absl::StatusOr<std::string> RequestId(const std::string& given) {
   if (given.size() > kMaxRequestIdBytes) {
     return FieldError("request_id", absl::StrCat(given.size(), " bytes are more than the limit of ",
                                                  kMaxRequestIdBytes));
   }
-  if (!given.empty()) return given;
-  absl::BitGen random;
-  return absl::StrCat("r-", absl::Hex(absl::Uniform<uint64_t>(random), absl::kZeroPad16));
+  return given.empty() ? MakeRequestId() : given;
 }
 
 // The tokenizer's and the template's complaints are about the client's input.
@@ -35,6 +31,11 @@ std::shared_ptr<const std::vector<TokenId>> Share(std::vector<TokenId> tokens) {
 }
 
 }  // namespace
+
+std::string MakeRequestId() {
+  absl::BitGen random;
+  return absl::StrCat("r-", absl::Hex(absl::Uniform<uint64_t>(random), absl::kZeroPad16));
+}
 
 Validator::Validator(std::string model_name, ModelInfo info, const ModelText* text,
                      int64_t max_prompt_bytes)

@@ -33,6 +33,11 @@ struct ValidRequest {
   v1::EffectiveSettings effective;  // Only of a GenerateRequest.
 };
 
+constexpr size_t kMaxRequestIdBytes = 128;
+
+// For a request whose client gave none.
+std::string MakeRequestId();
+
 class Validator {
  public:
   static constexpr int32_t kDefaultMaxNewTokens = 256;

@@ -7,6 +7,7 @@
 #include <mutex>
 #include <vector>
 
+#include "service/status.h"
 #include "small_model.h"
 
 namespace hocket {
@@ -30,6 +31,8 @@ class SlowCall : public Call {
       : Call(parts, "Test", streams, absl::InfiniteFuture()) {}
 
   using Call::BatchSent;
+
+  std::string id() const { return context().request.request_id; }
 
   std::vector<EventBatch> WaitForBatches(size_t count) {
     std::unique_lock lock(mutex_);
@@ -60,7 +63,7 @@ class CallTest : public testing::Test {
  protected:
   static SchedulerSettings Settings() {
     SchedulerSettings settings;
-    settings.total_blocks = 64;
+    settings.total_blocks = 26;
     settings.max_context_tokens = 512;
     return settings;
   }
@@ -82,7 +85,8 @@ class CallTest : public testing::Test {
   DeliveryThread delivery_;
   Engine engine_{Settings(), &executor_, &metrics_};
   TextPool text_pool_{1, 1};
-  CallParts parts_{&engine_, &validator_, &text_, &text_pool_, &delivery_, &metrics_};
+  CallRegistry calls_;
+  CallParts parts_{&engine_, &validator_, &text_, &text_pool_, &delivery_, &metrics_, &calls_};
 };
 
 TEST_F(CallTest, WhileAReaderIsSlowOutcomesAreMergedAndNoneIsLost) {
@@ -110,7 +114,7 @@ TEST_F(CallTest, WhileAReaderIsSlowOutcomesAreMergedAndNoneIsLost) {
 
 TEST_F(CallTest, ACallThatDoesNotStreamDeliversOnce) {
   auto call = std::make_shared<SlowCall>(parts_, /*streams=*/false);
-  call->Start([this] { return ValidText("hi", 20); });
+  call->Start("call", [this] { return ValidText("hi", 20); });
   const std::vector<EventBatch> batches = call->WaitForBatches(1);
   ASSERT_EQ(batches.size(), 1u);
   EXPECT_TRUE(batches[0].started && batches[0].finished);
@@ -119,14 +123,14 @@ TEST_F(CallTest, ACallThatDoesNotStreamDeliversOnce) {
 
 TEST_F(CallTest, ARefusedRequestNeverReachesTheEngine) {
   auto call = std::make_shared<SlowCall>(parts_, /*streams=*/true);
-  call->Start([] { return absl::InvalidArgumentError("field: wrong"); });
+  call->Start("call", [] { return absl::InvalidArgumentError("field: wrong"); });
   EXPECT_TRUE(call->WaitForBatches(1)[0].refused.has_value());
   EXPECT_TRUE(absl::IsInvalidArgument(*call->end()));
 }
 
 TEST_F(CallTest, AClientThatLeavesBeforeSubmissionIsNotServed) {
   auto call = std::make_shared<SlowCall>(parts_, /*streams=*/true);
-  call->Start([&]() -> absl::StatusOr<ValidRequest> {
+  call->Start("call", [&]() -> absl::StatusOr<ValidRequest> {
     running_.Notify();
     go_on_.WaitForNotification();
     return ValidText("hi", 400);
@@ -141,7 +145,7 @@ TEST_F(CallTest, AClientThatLeavesBeforeSubmissionIsNotServed) {
 TEST_F(CallTest, AClientThatLeavesEndsTheRequest) {
   executor_.step_ms = 2;
   auto call = std::make_shared<SlowCall>(parts_, /*streams=*/false);
-  call->Start([this] { return ValidText("hi", 400); });
+  call->Start("call", [this] { return ValidText("hi", 400); });
   while (engine_.Stats().running_sequences == 0) absl::SleepFor(absl::Milliseconds(1));
   call->ClientGone();
   const std::vector<EventBatch> batches = call->WaitForBatches(1);
@@ -155,14 +159,60 @@ TEST_F(CallTest, AClientThatLeavesEndsTheRequest) {
 TEST_F(CallTest, ADuplicateThatLeavesDoesNotCancelTheFirst) {
   executor_.step_ms = 1;
   auto first = std::make_shared<SlowCall>(parts_, /*streams=*/false);
-  first->Start([this] { return ValidText("hi", 50); });
+  first->Start("call", [this] { return ValidText("hi", 50); });
   while (engine_.Stats().running_sequences == 0) absl::SleepFor(absl::Milliseconds(1));
   auto second = std::make_shared<SlowCall>(parts_, /*streams=*/false);
-  second->Start([this] { return ValidText("hi", 50); });
+  second->Start("call", [this] { return ValidText("hi", 50); });
   second->WaitForBatches(1);
   EXPECT_TRUE(absl::IsAlreadyExists(*second->end()));
   second->ClientGone();
   EXPECT_EQ(first->WaitForBatches(1)[0].output.tokens.size(), 50u);
+}
+
+TEST_F(CallTest, ACallThatIsStillTokenizedIsFoundByCancelAndKeepsItsId) {
+  auto call = std::make_shared<SlowCall>(parts_, /*streams=*/true);
+  call->Start("call", [&]() -> absl::StatusOr<ValidRequest> {
+    running_.Notify();
+    go_on_.WaitForNotification();
+    return ValidText("hi", 400);
+  });
+  running_.WaitForNotification();
+  auto second = std::make_shared<SlowCall>(parts_, /*streams=*/true);
+  second->Start("call", [this] { return ValidText("hi", 1); });
+  second->WaitForBatches(1);
+  EXPECT_TRUE(absl::IsAlreadyExists(*second->end()));
+  EXPECT_TRUE(calls_.Cancel("call"));
+  go_on_.Notify();
+  call->WaitForBatches(1);
+  EXPECT_TRUE(absl::IsCancelled(*call->end()));
+  EXPECT_EQ(executor_.live_sequences, 0);
+  EXPECT_FALSE(calls_.Cancel("call"));
+}
+
+TEST_F(CallTest, ARequestWithoutAnIdIsFoundByTheOneMadeForIt) {
+  executor_.step_ms = 2;
+  auto call = std::make_shared<SlowCall>(parts_, /*streams=*/true);
+  call->Start("", [this] { return ValidText("hi", 400); });
+  call->WaitForBatches(1);
+  EXPECT_TRUE(calls_.Cancel(call->id()));
+  call->BatchSent();
+  while (!call->end()) {
+    absl::SleepFor(absl::Milliseconds(1));
+    call->BatchSent();
+  }
+  EXPECT_TRUE(absl::IsCancelled(*call->end()));
+}
+
+TEST_F(CallTest, OnlyAFullLineIsWorthAnotherTry) {
+  auto call = std::make_shared<SlowCall>(parts_, /*streams=*/true);
+  call->Start("call", [this]() -> absl::StatusOr<ValidRequest> {
+    absl::StatusOr<ValidRequest> valid = ValidText("hi", 1);
+    valid->prompt = std::make_shared<const std::vector<TokenId>>(500, 1);  // 32 blocks.
+    return valid;
+  });
+  call->WaitForBatches(1);
+  EXPECT_TRUE(absl::IsResourceExhausted(*call->end())) << *call->end();
+  EXPECT_EQ(RetryAfter(*call->end()), std::nullopt);
 }
 
 TEST_F(CallTest, AFullTextPoolRefusesAtOnce) {
@@ -173,9 +223,10 @@ TEST_F(CallTest, AFullTextPoolRefusesAtOnce) {
   running_.WaitForNotification();
   ASSERT_TRUE(text_pool_.TrySchedule([] {}));
   auto call = std::make_shared<SlowCall>(parts_, /*streams=*/true);
-  call->Start([this] { return ValidText("hi", 5); });
+  call->Start("call", [this] { return ValidText("hi", 5); });
   call->WaitForBatches(1);
   EXPECT_TRUE(absl::IsResourceExhausted(*call->end()));
+  EXPECT_NE(RetryAfter(*call->end()), std::nullopt);
   go_on_.Notify();
 }
 
