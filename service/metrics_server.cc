@@ -10,8 +10,11 @@
 namespace hocket {
 namespace {
 
-constexpr size_t kThreads = 2;
-constexpr int kTimeoutSeconds = 5;
+constexpr size_t kThreads = 8;
+// A connection occupies a thread while it is open, so it ends after one page: else a few scrapers
+// that keep theirs would make the probes wait.
+constexpr size_t kPagesPerConnection = 1;
+constexpr int kTimeoutSeconds = 1;
 constexpr size_t kMaxBodyBytes = 4096;  // Nobody has reason to send one.
 
 class HttplibServer final : public MetricsServer {
@@ -21,6 +24,7 @@ class HttplibServer final : public MetricsServer {
     server_.set_read_timeout(kTimeoutSeconds);
     server_.set_write_timeout(kTimeoutSeconds);
     server_.set_keep_alive_timeout(kTimeoutSeconds);
+    server_.set_keep_alive_max_count(kPagesPerConnection);
     server_.set_payload_max_length(kMaxBodyBytes);
     // The library's default shares a port between processes, and then a port taken is not seen.
     server_.set_socket_options([](socket_t socket) {
