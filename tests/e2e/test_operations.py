@@ -1,0 +1,69 @@
+"""What docs/operations.md promises to those who run the server."""
+
+import pathlib
+import re
+import socket
+import subprocess
+import time
+import urllib.request
+
+import pytest
+
+from generation import generate_request
+from server_process import BINARY, REPOSITORY, ServerProcess
+
+import grpc
+
+from hocket.v1 import hocket_pb2_grpc
+
+OPERATIONS = pathlib.Path(REPOSITORY / "docs" / "operations.md")
+
+
+def page(server, path):
+    return urllib.request.urlopen(f"http://{server.metrics}{path}", timeout=10).read().decode()
+
+
+def test_every_metric_is_documented_and_every_documented_metric_exists(server):
+    exported = set(re.findall(r"^# TYPE (\S+ \S+)$", page(server, "/metrics"), re.M))
+    documented = {f"{name} {kind}" for name, kind in re.findall(
+        r"^\| `(hocket_\w+)` \| (\w+) \|", OPERATIONS.read_text(), re.M)}
+    assert exported == documented and len(exported) > 10
+
+
+def test_every_documented_flag_exists(server):
+    text = subprocess.run([BINARY, "serve", "--help"], check=True, capture_output=True,
+                          text=True).stdout
+    rows = re.findall(r"^\| (`--.*?) \|", OPERATIONS.read_text(), re.M)
+    flags = {flag for row in rows for flag in re.findall(r"`(--[\w-]+)`", row)}
+    assert len(flags) > 10
+    assert not [flag for flag in flags if not re.search(rf"{flag}\b", text)]
+
+
+def test_idle_connections_do_not_hold_up_the_probes(server):
+    host, port = server.metrics.split(":")
+    idle = [socket.create_connection((host, int(port))) for _ in range(4)]
+    try:
+        start = time.monotonic()
+        assert page(server, "/healthz") == "ok\n"
+        assert time.monotonic() - start < 0.9  # Less than a connection's time limit.
+    finally:
+        for connection in idle:
+            connection.close()
+
+
+def test_a_line_of_the_log_is_one_request_with_its_id():
+    with ServerProcess() as own:
+        with grpc.insecure_channel(own.target) as channel:
+            stub = hocket_pb2_grpc.HocketStub(channel)
+            stub.Generate(generate_request(request_id="a\nrequest id=forged",
+                                           stopping={"max_new_tokens": 1}))
+            with pytest.raises(grpc.RpcError):
+                stub.Generate(generate_request(request_id="refused", sampling={"top_k": -1}))
+            with pytest.raises(grpc.RpcError):
+                stub.Generate(generate_request(sampling={"top_k": -1}))
+        own.terminate()
+        assert own.wait(30) == 0
+        lines = [line for line in own.log if "request id=" in line]
+    assert len(lines) == 3
+    assert r"id=a\nrequest id=forged" in lines[0]
+    assert " id=refused " in lines[1] and re.search(r" id=r-[0-9a-f]{16} ", lines[2])
