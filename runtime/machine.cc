@@ -127,7 +127,8 @@ int64_t AvailableMemoryBytes(const std::string& root) {
     bytes = std::min(bytes, LimitLeft(folder, {"memory.max", "memory.current", ""}));
   }
   for (const std::string& folder : CgroupFolders(root, "memory")) {
-    bytes = std::min(bytes, LimitLeft(folder, {"memory.limit_in_bytes", "memory.usage_in_bytes", "total_"}));
+    bytes = std::min(
+        bytes, LimitLeft(folder, {"memory.limit_in_bytes", "memory.usage_in_bytes", "total_"}));
   }
   return bytes;
 }

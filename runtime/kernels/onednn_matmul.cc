@@ -257,12 +257,10 @@ absl::Status CheckRowInvariance(const MatmulShape& shape, int32_t threads, const
   small.max_rows = std::min(shape.max_rows, PaddedRows(16));
   const auto single = OneDnnMatmul::Create(small, 1);
   if (!single.ok()) return single.status();
-  if ((*single)->packed_bytes() != matmul.packed_bytes()) {
-    return absl::FailedPreconditionError("the weights' layout depends on the number of threads");
-  }
   InvarianceCheck check_single(shape, std::max((*single)->scratch_bytes(), matmul.scratch_bytes()));
   status = check_single.Reference(matmul, operand);
-  // Packed anew, since the two may have chosen different layouts.
+  // Packed anew, since the two may have chosen different layouts, which is no harm: to refuse them
+  // would leave the choice of kernel, and with it the bits, to the number of threads.
   std::vector<char> packed((*single)->packed_bytes() + 64);
   char* aligned = packed.data() + (64 - reinterpret_cast<uintptr_t>(packed.data()) % 64);
   const auto repacked = (*single)->Pack(weights, aligned);

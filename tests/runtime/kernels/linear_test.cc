@@ -36,10 +36,10 @@ class LinearTest : public testing::Test {
  protected:
   // rows of x through W by the given backend.
   std::vector<float> Run(int32_t threads, Backend backend, int64_t inputs, int64_t outputs,
-                         int32_t first, int32_t rows) {
+                         int32_t first, int32_t rows, int32_t max_rows = 64) {
     LinearContext context(threads, backend);
     const auto weights = As<T>(RandomFloats(inputs * outputs, 1));
-    auto linear = Linear<T>::Pack(context, weights.data(), inputs, outputs, 64);
+    auto linear = Linear<T>::Pack(context, weights.data(), inputs, outputs, max_rows);
     EXPECT_TRUE(linear.ok()) << linear.status();
     const auto all = As<T>(RandomFloats(64 * inputs, 2));
     std::vector<T> x(PaddedRows(rows) * inputs);
@@ -108,6 +108,18 @@ TYPED_TEST(LinearTest, EveryRowCountGivesTheBitsOfFourRows) {
       ASSERT_TRUE(linear->Multiply(x.data(), rows, y.data()).ok());
       EXPECT_EQ(std::memcmp(y.data(), expected.data(), y.size() * sizeof(float)), 0)
           << rows << " rows, " << threads << " threads";
+    }
+  }
+}
+
+// oneDNN blocks outputs that fill no whole block differently for different numbers of threads.
+TYPED_TEST(LinearTest, TheNumberOfThreadsDoesNotChooseTheBits) {
+  for (const auto& [inputs, outputs] : {std::pair{168, 91}, {96, 96}, {130, 96}, {96, 260}}) {
+    const auto alone = this->Run(1, Backend::kAuto, inputs, outputs, 0, 17, 40);
+    for (const int32_t threads : {2, 3, 7}) {
+      const auto shared = this->Run(threads, Backend::kAuto, inputs, outputs, 0, 17, 40);
+      EXPECT_EQ(std::memcmp(shared.data(), alone.data(), alone.size() * sizeof(float)), 0)
+          << inputs << " inputs, " << outputs << " outputs, " << threads << " threads";
     }
   }
 }
