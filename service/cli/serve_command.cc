@@ -136,11 +136,11 @@ class ServeCommand final : public Command {
     limit("--max-waiting-requests", max_waiting_requests_,
           "Requests that may wait before new ones are refused", 1, kMaxInt32);
     limit("--max-concurrent-streams", server_.max_concurrent_streams,
-          "Calls at a time on one connection", 1, kMaxInt32);
+          "Calls at a time on one connection", 1, 1 << 20);
     limit("--max-text-threads", server_.max_text_threads, "Threads that tokenize and render chats",
           1, 256);
     limit("--max-queued-texts", server_.max_queued_texts, "Requests that may wait for one of those",
-          1, kMaxInt32);
+          1, 1 << 20);
     app.add_option("--max-prompt-bytes", server_.max_prompt_bytes, "Of a request's text or chat")
         ->transform(ByteSize())
         ->capture_default_str()
