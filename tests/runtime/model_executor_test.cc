@@ -365,5 +365,48 @@ TEST_F(ModelExecutorTest, EmbeddingsArePooledAsAsked) {
   EXPECT_NEAR(squares, 1, 1e-6);
 }
 
+TEST_F(ModelExecutorTest, APreemptionDoesNotCountPositionsTwiceInAnEmbedding) {
+  UseDecoder(RandomLogitsOf);
+  GenerationSpec spec;
+  spec.stopping.max_new_tokens = 0;
+  const std::vector<TokenId> prompt = Encode("the voices sing by turns, one after another");
+  for (const EmbeddingPooling pooling : {EmbeddingPooling::kMean, EmbeddingPooling::kLastToken}) {
+    spec.output.embedding = pooling;
+    const std::vector<float> whole = Run(spec, prompt).embedding;
+    ASSERT_EQ(whole.size(), 8u);
+    for (const int32_t preempt_after : {1, 2}) {
+      EXPECT_EQ(Run(spec, prompt, 3, preempt_after).embedding, whole);
+    }
+  }
+}
+
+TEST_F(ModelExecutorTest, AStopStringOnTheLastAllowedTokenIsTheReason) {
+  GenerationSpec spec;
+  const std::vector<TokenId> script = Encode(" sing by turns");
+  spec.stopping.max_new_tokens = static_cast<int32_t>(script.size());
+  spec.stopping.stop_strings = {"turns"};
+  const Answer answer = Say(spec, script);
+  ASSERT_TRUE(answer.finish.has_value());
+  EXPECT_EQ(answer.finish->reason, FinishReason::kStopString);
+  EXPECT_EQ(answer.finish->stop_string, "turns");
+  EXPECT_EQ(answer.tokens.size(), script.size());
+  EXPECT_EQ(answer.Text(), " sing by ");
+}
+
+TEST_F(ModelExecutorTest, AnAnswerWhoseEveryTokenIsMaskedFailsAlone) {
+  GenerationSpec spec;
+  spec.stopping.min_new_tokens = 1;
+  for (TokenId token = 0; token < tokenizer_->vocabulary_size(); ++token) {
+    spec.stopping.stop_tokens.push_back(token);
+  }
+  const Answer answer = Say(spec, Encode(" sing"));
+  EXPECT_EQ(answer.status.code(), absl::StatusCode::kInternal);
+  EXPECT_THAT(std::string(answer.status.message()), HasSubstr("no token that could be drawn"));
+  EXPECT_THAT(answer.tokens, IsEmpty());
+
+  spec.stopping.stop_tokens.clear();
+  EXPECT_TRUE(Say(spec, Encode(" sing")).status.ok());
+}
+
 }  // namespace
 }  // namespace hocket
