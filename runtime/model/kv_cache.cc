@@ -18,6 +18,10 @@ absl::StatusOr<KvCacheSize> PlanKvCache(const ArchitectureSpec& spec, int32_t bl
                                         int32_t element_bytes, int64_t cache_bytes,
                                         int32_t max_sequences, int64_t available_bytes) {
   KvCacheSize size{{spec.kv_heads, spec.head_dim, block_tokens}, spec.layers, 0, element_bytes};
+  if (cache_bytes > available_bytes) {
+    return absl::InvalidArgumentError(absl::StrCat("kv_cache_bytes is ", cache_bytes, ", but only ",
+                                                   available_bytes, " bytes of memory are left"));
+  }
   const int64_t budget =
       cache_bytes > 0 ? cache_bytes : std::min(kMostAutomaticBytes, available_bytes / 4 * 3);
   int64_t blocks = budget / size.BlockBytes();

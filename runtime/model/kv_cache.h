@@ -25,7 +25,8 @@ struct KvCacheSize {
 
 // As many blocks as `cache_bytes` hold or, when that is 0, as three quarters of the memory
 // available now hold, at most 4 GiB and what `max_sequences` sequences of full length can use.
-// INVALID_ARGUMENT with the numbers when not even one block fits.
+// INVALID_ARGUMENT with the numbers when not even one block fits, or when `cache_bytes` is more
+// than is available.
 absl::StatusOr<KvCacheSize> PlanKvCache(const ArchitectureSpec& spec, int32_t block_tokens,
                                         int32_t element_bytes, int64_t cache_bytes,
                                         int32_t max_sequences, int64_t available_bytes);

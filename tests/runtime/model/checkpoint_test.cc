@@ -201,6 +201,15 @@ TEST_F(ModelFolderTest, TooSmallAKvCacheNamesTheNumbers) {
               testing::AllOf(HasSubstr("1000 bytes"), HasSubstr("4096 bytes")));
 }
 
+TEST_F(ModelFolderTest, AKvCacheBeyondTheMemoryIsRefusedBeforeItIsMade) {
+  RuntimeSettings settings = SmallSettings(folder_.string(), Precision::kF32);
+  settings.kv_cache_bytes = int64_t{9'000'000'000'000'000'000};
+  const auto decoder = Decoder::Load(settings);
+  EXPECT_EQ(decoder.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(decoder.status().message()),
+              testing::AllOf(HasSubstr("kv_cache_bytes"), HasSubstr("bytes of memory are left")));
+}
+
 TEST_F(ModelFolderTest, InfoAndProgress) {
   RuntimeSettings settings = SmallSettings(folder_.string(), Precision::kAuto);
   std::vector<double> fractions;
