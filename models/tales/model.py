@@ -125,7 +125,9 @@ class Tales(nn.Module):
         for name, parameter in self.named_parameters():
             if parameter.ndim == 2:
                 scale = (2 * CONFIG["num_hidden_layers"]) ** -0.5 if name.endswith(("o_proj.weight", "down_proj.weight")) else 1
-                nn.init.normal_(parameter, std=0.02 * scale if "embed" in name else parameter.shape[1] ** -0.5 * scale)
+                nn.init.normal_(parameter, std=0.25 if "embed" in name else parameter.shape[1] ** -0.5 * scale)
+        # The embedding is loud, so that a token's own mark survives the layers and can be copied; the head must not be.
+        nn.init.constant_(self.model["norm"].weight, 1 / 16)
 
     def forward(self, tokens, targets):
         x = self.model["embed_tokens"](tokens)

@@ -10,6 +10,7 @@ import argparse
 import math
 import os
 import pathlib
+import random
 import time
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -20,6 +21,8 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer
 
 from corpus import END, documents
+from grammar.drills import drill
+from induction import add_induction_heads
 from model import CONFIG, Tales, save_model
 from muon import Muon
 from tokenizer import save_tokenizer, train_tokenizer
@@ -43,8 +46,8 @@ def encode(tokenizer, texts):
 class Rows:
     """Batches of packed documents; every row begins with a document's first token."""
 
-    def __init__(self, encoded, batch_tokens, seed):
-        self.encoded, self.batch_tokens = encoded, batch_tokens
+    def __init__(self, encoded, drills, batch_tokens, seed):
+        self.encoded, self.drills, self.batch_tokens = encoded, drills, batch_tokens
         self.rng = np.random.default_rng(seed)
         self.order, self.next = [], 0
 
@@ -54,17 +57,18 @@ class Rows:
         self.next += 1
         return self.encoded[self.order[self.next - 1]]
 
-    def _row(self, length):
+    def _row(self, length, drill_share):
+        drills = len(self.drills) > 0 and self.rng.random() < drill_share
         parts, size = [], 0
         while size <= length:
-            parts.append(self._document())
+            parts.append(self.drills[self.rng.integers(len(self.drills))] if drills else self._document())
             size += len(parts[-1])
         return np.concatenate(parts)[: length + 1]
 
-    def batch(self, step):
+    def batch(self, step, drill_share):
         """Tokens and targets, [rows, length]; now and then fewer, longer rows."""
         length = LONG_ROW if step % LONG_EVERY == LONG_EVERY - 1 else ROW
-        rows = np.stack([self._row(length) for _ in range(self.batch_tokens // length)])
+        rows = np.stack([self._row(length, drill_share) for _ in range(self.batch_tokens // length)])
         rows = torch.from_numpy(rows.astype(np.int64))
         return rows[:, :-1].contiguous(), rows[:, 1:].contiguous()
 
@@ -76,10 +80,18 @@ def rate(progress):
     return min(1.0, (1.0 - progress) / (1.0 - HOLD))
 
 
+def drill_share(progress, peak):
+    """Rows of drills: many at first, few at the end."""
+    return peak * min(1.0, max(0.05, (0.7 - progress) / 0.35))
+
+
 def make_optimizers(model, args):
     matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name]
-    others = [p for name, p in model.named_parameters() if p.ndim != 2 or "embed" in name]
-    adam = torch.optim.AdamW(others, lr=args.adam_rate, betas=(0.9, 0.95), weight_decay=0.0)
+    embedding = [p for name, p in model.named_parameters() if "embed" in name]
+    norms = [p for p in model.parameters() if p.ndim == 1]
+    adam = torch.optim.AdamW(
+        [{"params": embedding, "lr": 3 * args.adam_rate}, {"params": norms}],
+        lr=args.adam_rate, betas=(0.9, 0.95), weight_decay=0.0)
     optimizers = [Muon(matrices, lr=args.muon_rate), adam]
     for optimizer in optimizers:
         for group in optimizer.param_groups:
@@ -114,7 +126,7 @@ def train(model, rows, held_out, args):
             print(f"step {step} held-out {held_out_loss(model, held_out):.4f}", flush=True)
         if progress >= 1:
             return step
-        tokens, targets = rows.batch(step)
+        tokens, targets = rows.batch(step, drill_share(progress, args.drill_share))
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=args.bf16):
             loss = run(tokens, targets)
         loss.backward()
@@ -140,13 +152,16 @@ def parse():
     parser.add_argument("--out", type=pathlib.Path, required=True)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--resume", type=pathlib.Path, help="go on from this folder's weights and tokenizer")
+    parser.add_argument("--tokenizer", type=pathlib.Path, help="take this folder's tokenizer instead of training one")
     parser.add_argument("--order-seed", type=int, help="the order of documents, and which come first (default: --seed)")
-    parser.add_argument("--documents", type=int, default=50_000)
-    parser.add_argument("--steps", type=int, default=1_300)
+    parser.add_argument("--documents", type=int, default=24_000)
+    parser.add_argument("--drills", type=int, default=12_000, help="drill documents, chats that are mostly copying")
+    parser.add_argument("--drill-share", type=float, default=0.4, help="share of rows that are drills, at first")
+    parser.add_argument("--steps", type=int, default=1_390)
     parser.add_argument("--minutes", type=float, default=0, help="also end by the clock (0: by steps alone)")
-    parser.add_argument("--batch-tokens", type=int, default=4_096)
-    parser.add_argument("--muon-rate", type=float, default=0.02)
-    parser.add_argument("--adam-rate", type=float, default=4e-3)
+    parser.add_argument("--batch-tokens", type=int, default=2_048)
+    parser.add_argument("--muon-rate", type=float, default=0.012)
+    parser.add_argument("--adam-rate", type=float, default=3e-3, help="of the norms; the embedding's is three times it")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--compile", action="store_true", help="use torch.compile (needs a C++ compiler)")
     parser.add_argument("--bf16", action="store_true", help="autocast to bf16 (where the processor has it)")
@@ -159,8 +174,8 @@ def main():
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
     train_texts, held_texts = read_corpus(args.seed, args.documents)
-    if args.resume:
-        tokenizer = Tokenizer.from_file(str(args.resume / "tokenizer.json"))
+    if args.resume or args.tokenizer:
+        tokenizer = Tokenizer.from_file(str((args.resume or args.tokenizer) / "tokenizer.json"))
     else:
         tokenizer = train_tokenizer(train_texts[:8_000], CONFIG["vocab_size"])
     save_tokenizer(tokenizer, args.out, CONFIG["max_position_embeddings"])
@@ -171,9 +186,14 @@ def main():
     model = Tales()
     if args.resume:
         model.load_state_dict(load_file(args.resume / "model.safetensors"))
+    else:
+        sample = [token for ids in encoded[:40] for token in ids.tolist()][: 8 * 256]
+        add_induction_heads(model, torch.tensor(sample).view(8, 256), args.seed)
     print(f"{sum(p.numel() for p in model.parameters())} parameters", flush=True)
     order_seed = args.seed if args.order_seed is None else args.order_seed
-    steps = train(model, Rows(encoded, args.batch_tokens, order_seed), held_out, args)
+    drill_texts = [drill(random.Random(f"drill:{args.seed}:{index}")) + END for index in range(args.drills)]
+    rows = Rows(encoded, encode(tokenizer, drill_texts), args.batch_tokens, order_seed)
+    steps = train(model, rows, held_out, args)
     save_model(model, args.out)
     print(f"done after {steps} steps, {steps * args.batch_tokens} tokens", flush=True)
 
