@@ -1,6 +1,9 @@
 #include "service/metrics.h"
 
+#include <string>
+
 #include "absl/strings/str_cat.h"
+#include "scheduler/step_text.h"
 
 #ifndef HOCKET_VERSION
 #define HOCKET_VERSION "unknown"
@@ -49,28 +52,6 @@ Histogram& OneHistogram(prometheus::Registry* registry, const char* name, const 
 Counter& Phase(prometheus::Registry* registry, const char* phase) {
   return Counters(registry, "hocket_step_phase_seconds_total", "Time spent in each part of a step.")
       .Add({{"phase", phase}});
-}
-
-absl::string_view ReasonLabel(FinishReason reason) {
-  switch (reason) {
-    case FinishReason::kStopToken:
-      return "stop_token";
-    case FinishReason::kStopString:
-      return "stop_string";
-    case FinishReason::kLength:
-      return "length";
-    case FinishReason::kContext:
-      return "context";
-    case FinishReason::kCancelled:
-      return "cancelled";
-    case FinishReason::kDeadline:
-      return "deadline";
-    case FinishReason::kShutdown:
-      return "shutdown";
-    case FinishReason::kError:
-      return "error";
-  }
-  return "unknown";
 }
 
 }  // namespace
@@ -160,7 +141,7 @@ void Metrics::ObserveNextToken(absl::Duration since_last) {
 }
 
 void Metrics::ObserveFinished(const FinishedEvent& event, absl::Duration since_received) {
-  finish_reasons_.Add({{"reason", absl::StrCat(ReasonLabel(event.finish.reason))}}).Increment();
+  finish_reasons_.Add({{"reason", std::string(FinishReasonName(event.finish.reason))}}).Increment();
   request_seconds_.Observe(absl::ToDoubleSeconds(since_received));
   queue_seconds_.Observe(absl::ToDoubleSeconds(event.timings.queued));
 }

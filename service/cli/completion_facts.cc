@@ -4,7 +4,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/time.h"
-#include "service/cli/result_json.h"
+#include "scheduler/step_text.h"
 
 namespace hocket {
 

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_format.h"
 #include "absl/time/time.h"
+#include "scheduler/step_text.h"
 
 namespace hocket {
 namespace {
@@ -37,28 +38,6 @@ Json TimingsJson(const CompletionResult& result) {
 }
 
 }  // namespace
-
-std::string_view FinishReasonName(FinishReason reason) {
-  switch (reason) {
-    case FinishReason::kStopToken:
-      return "stop_token";
-    case FinishReason::kStopString:
-      return "stop_string";
-    case FinishReason::kLength:
-      return "length";
-    case FinishReason::kContext:
-      return "context";
-    case FinishReason::kCancelled:
-      return "cancelled";
-    case FinishReason::kDeadline:
-      return "deadline";
-    case FinishReason::kShutdown:
-      return "shutdown";
-    case FinishReason::kError:
-      return "error";
-  }
-  return "unknown";
-}
 
 Json FloatJson(float value) {
   if (!std::isfinite(value)) return nullptr;

@@ -15,9 +15,6 @@
 
 namespace hocket {
 
-// "stop_token", "stop_string", "length", ...
-std::string_view FinishReasonName(FinishReason reason);
-
 // A JSON number of `value` with 9 significant digits; null when it is not finite.
 nlohmann::ordered_json FloatJson(float value);
 
