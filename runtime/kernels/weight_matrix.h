@@ -57,7 +57,7 @@ class WeightMatrix {
 
   const MatrixShape& shape() const { return shape_; }
   virtual RowFormat input_format() const = 0;
-  virtual int64_t bytes() const = 0;  // Of memory that the weights take.
+  virtual int64_t bytes() const = 0;       // Of memory that the weights take.
   virtual std::string kernel() const = 0;  // "avx512_vnni", "brg:avx512_core_bf16".
 
   // Columns of y that are computed together: unit u is [u * unit_columns, (u + 1) * unit_columns),
