@@ -13,9 +13,6 @@
 namespace hocket {
 namespace {
 
-constexpr std::pair<Precision, std::string_view> kPrecisions[] = {
-    {Precision::kAuto, "auto"}, {Precision::kF32, "f32"}, {Precision::kBf16, "bf16"}};
-
 absl::Status CheckFolder(const std::string& folder) {
   std::error_code error;
   if (!std::filesystem::is_directory(folder, error)) {
@@ -74,21 +71,6 @@ absl::Status CheckVocabulary(const RuntimeSettings& settings, const Tokenizer& t
 
 }  // namespace
 
-absl::StatusOr<Precision> ParsePrecision(std::string_view name) {
-  for (const auto& [precision, its_name] : kPrecisions) {
-    if (name == its_name) return precision;
-  }
-  return absl::InvalidArgumentError(
-      absl::StrCat("precision: \"", std::string(name), "\" is none of auto, f32, bf16"));
-}
-
-std::string_view PrecisionName(Precision precision) {
-  for (const auto& [known, name] : kPrecisions) {
-    if (precision == known) return name;
-  }
-  return "unknown";
-}
-
 absl::Status RuntimeSettings::Validate() const {
   const auto error = [](absl::string_view field, int64_t value, absl::string_view expected) {
     return absl::InvalidArgumentError(absl::StrCat(field, ": ", value, " is not ", expected));
@@ -104,6 +86,9 @@ absl::Status RuntimeSettings::Validate() const {
   }
   if (max_running_sequences < 1 || max_running_sequences > 65536) {
     return error("max_running_sequences", max_running_sequences, "in [1, 65536]");
+  }
+  if (weight_cache.empty()) {
+    return absl::InvalidArgumentError("weight_cache: is empty; give auto, off or a folder");
   }
   return absl::OkStatus();
 }

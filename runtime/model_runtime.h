@@ -14,20 +14,20 @@
 
 #include "absl/status/statusor.h"
 #include "runtime/generation_spec.h"
+#include "runtime/precision.h"
 #include "runtime/text/chat_template.h"
 #include "runtime/text/tokenizer.h"
 #include "scheduler/step.h"
 
 namespace hocket {
 
-enum class Precision { kAuto, kF32, kBf16 };
-
-absl::StatusOr<Precision> ParsePrecision(std::string_view name);  // "auto", "f32", "bf16".
-std::string_view PrecisionName(Precision precision);
-
 struct RuntimeSettings {
   std::string model_dir;
   Precision precision = Precision::kAuto;
+  KvPrecision kv_precision = KvPrecision::kAuto;
+  // Where quantized weights are kept for the next start: "auto" (beside the model, else in the
+  // user's cache folder), "off", or a folder.
+  std::string weight_cache = "auto";
   int32_t threads = 0;            // 0: as many as affinity and the cgroup quota allow.
   int32_t block_tokens = 16;      // KV positions in a block; a multiple of 16.
   int64_t kv_cache_bytes = 0;     // 0: what the machine or cgroup leaves, at most 4 GiB.
@@ -35,16 +35,21 @@ struct RuntimeSettings {
   int32_t max_running_sequences = 64;
   // Called while loading with what is being done and the fraction done, 0 to 1. May be empty.
   std::function<void(std::string_view stage, double fraction)> progress;
+  // Called while loading with what an operator may want to know, a line each. May be empty.
+  std::function<void(std::string_view line)> notice;
 
   absl::Status Validate() const;
 };
 
 struct ModelInfo {
-  std::string name;                       // The folder's last component.
-  std::string architecture;               // config.json's architectures[0].
-  Precision precision = Precision::kF32;  // Effective, never kAuto.
+  std::string name;                              // The folder's last component.
+  std::string architecture;                      // config.json's architectures[0].
+  Precision precision = Precision::kF32;         // Effective, never kAuto.
+  std::string precision_reason;                  // Why this one: "as set", "this CPU has AVX2".
+  KvPrecision kv_precision = KvPrecision::kF32;  // Effective, never kAuto.
   int64_t parameters = 0;
-  int64_t weight_bytes = 0;
+  int64_t weight_bytes = 0;     // Of packed weights.
+  bool weights_mapped = false;  // They lie in the weight cache's file, not in memory of our own.
   int32_t layers = 0;
   int32_t hidden_size = 0;
   int32_t vocabulary_size = 0;  // Rows of the head: valid token ids are below this.
@@ -54,6 +59,8 @@ struct ModelInfo {
   SamplingSettings default_sampling;
   int32_t kv_blocks = 0;
   int64_t kv_cache_bytes = 0;
+  int64_t arena_bytes = 0;             // A step's scratch.
+  int64_t available_memory_bytes = 0;  // What machine and cgroup had left before loading.
   int32_t threads = 0;
   std::string cpu;  // Instruction sets in use, for the log: "avx512_bf16".
 };
