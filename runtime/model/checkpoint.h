@@ -26,6 +26,7 @@ class Checkpoint {
   absl::StatusOr<TensorView> Find(const std::string& name,
                                   std::initializer_list<int64_t> expected_shape) const;
   bool Has(const std::string& name) const { return files_by_tensor_.contains(name); }
+  const std::vector<SafetensorsFile>& files() const { return files_; }
 
  private:
   absl::Status OpenShards(const std::string& index_path);
