@@ -1,19 +1,24 @@
 #!/usr/bin/env python3
 """The benchmark suite behind `./dev bench`: figures and ratios from one run, printed as tables.
 
-    ./dev bench                       every case on the SmolLM2-135M shape
+    ./dev bench                       kv-cache, batching, prefill and arrival, on the SmolLM2-135M shape
     ./dev bench batching --shape llama-3.2-1b --precision bf16
     ./dev bench kv-cache
+
+    ./dev bench peers                 Hocket beside OpenVINO GenAI, taking turns, and what is to be reached
+    ./dev bench probe                 what this machine can do: memory reads, dot products, barriers
+    ./dev bench quality               what a precision costs: KL divergence, top-1 agreement, perplexity
+    ./dev bench profile               where a step's time goes, by kind of work
+
+Each of these four has flags of its own: ./dev bench peers --help.
 
 Measure on a quiet machine. Random-weight models are made once, in the cache folder.
 """
 
 import argparse
-import datetime
+import importlib
 import json
-import os
 import pathlib
-import platform
 import subprocess
 import sys
 
@@ -24,26 +29,8 @@ sys.path.insert(0, str(HERE))
 import server_process  # noqa: E402
 
 import load  # noqa: E402
-
-CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache")) / "hocket"
-
-
-def model_folder(shape):
-    """The random-weight model of this shape, made if it is not there."""
-    folder = CACHE / "bench-models" / shape
-    if not (folder / "complete").exists():
-        print(f"making a random-weight model of the shape {shape} …", flush=True)
-        subprocess.run([sys.executable, HERE / "make_model.py", "--shape", shape, folder],
-                       check=True)
-        (folder / "complete").touch()
-    return folder
-
-
-def cpu_name():
-    for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.machine()
+import machine_state  # noqa: E402
+from bench_models import SHAPES, model_folder  # noqa: E402
 
 
 def kv_cache(arguments):
@@ -118,23 +105,24 @@ def arrival(arguments):
 
 
 CASES = {"kv-cache": kv_cache, "batching": batching, "prefill": prefill, "arrival": arrival}
+# Modules beside this one, each with a main of its own.
+TOOLS = {"peers": "peers", "probe": "probe", "quality": "quality", "profile": "step_profile"}
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    if len(sys.argv) > 1 and sys.argv[1] in TOOLS:
+        importlib.import_module(TOOLS[sys.argv[1]]).main(sys.argv[2:])
+        return
+    parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("case", nargs="*", choices=[[], *CASES], help="default: all")
-    parser.add_argument("--shape", default="smollm2-135m",
-                        choices=["smollm2-135m", "qwen2.5-0.5b", "llama-3.2-1b"])
+    parser.add_argument("--shape", default="smollm2-135m", choices=SHAPES)
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--requests", type=lambda text: [int(n) for n in text.split(",")],
                         default=[1, 4, 8, 16, 32], metavar="1,4,…")
     parser.add_argument("--json", type=pathlib.Path, metavar="FILE")
     arguments = parser.parse_args()
-    load_average = os.getloadavg()[0]
-    print(f"{datetime.date.today()}, {cpu_name()}, {os.cpu_count()} cores, "
-          f"load average at the start {load_average:.2f}")
-    if load_average > 0.5:
-        print("warning: the machine is not quiet; the figures will not mean much")
+    print(machine_state.headline())
     results = {name: CASES[name](arguments) for name in arguments.case or CASES}
     if arguments.json:
         arguments.json.write_text(json.dumps(results, indent=2) + "\n")
