@@ -27,6 +27,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr char kMagic[8] = {'H', 'O', 'C', 'K', 'E', 'T', 'W', '\n'};
+constexpr char kSuffix[] = ".hocket-weights";
+constexpr char kUnfinished[] = ".unfinished-";
 constexpr uint64_t kFormatVersion = 1;
 constexpr size_t kPageBytes = 4096;
 constexpr size_t kMostHeaderBytes = size_t{16} << 20;
@@ -59,7 +61,7 @@ absl::Status SystemError(const std::string& path, const char* action, int error)
 class UnfinishedFile {
  public:
   explicit UnfinishedFile(const std::string& final_path) : final_path_(final_path) {
-    path_ = absl::StrCat(final_path, ".unfinished-", getpid(), "-", std::random_device()());
+    path_ = absl::StrCat(final_path, kUnfinished, getpid(), "-", std::random_device()());
     descriptor_ = open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
     error_ = errno;
   }
@@ -108,12 +110,13 @@ class UnfinishedFile {
   bool finished_ = false;
 };
 
-void RemoveAbandoned(const fs::path& folder, const std::string& name) {
+void RemoveAbandoned(const fs::path& path) {
+  const std::string unfinished = path.filename().string() + kUnfinished;
   std::error_code error;
-  for (fs::directory_iterator entry(folder, error), end; !error && entry != end;
+  for (fs::directory_iterator entry(path.parent_path(), error), end; !error && entry != end;
        entry.increment(error)) {
     std::error_code ignored;
-    if (!absl::StartsWith(entry->path().filename().string(), name + ".unfinished-")) continue;
+    if (!absl::StartsWith(entry->path().filename().string(), unfinished)) continue;
     const auto age = fs::file_time_type::clock::now() - entry->last_write_time(ignored);
     if (!ignored && age > kUnfinishedFor) fs::remove(entry->path(), ignored);
   }
@@ -138,47 +141,59 @@ std::span<const std::byte> Sample(const TensorView& view) {
   return view.bytes.subspan((view.bytes.size() - size) / 2, size);
 }
 
-absl::StatusOr<std::string> DescribeFile(const SafetensorsFile& file) {
-  struct stat info = {};
-  if (stat(file.path().c_str(), &info) != 0) return SystemError(file.path(), "look", errno);
-  std::string contents;
+uint64_t HashTensors(const SafetensorsFile& file) {
+  std::string text;
   for (const auto& [name, view] : file.tensors()) {
-    absl::StrAppend(&contents, name, " ", view.type, " ", ShapeText(view.shape), " ",
+    absl::StrAppend(&text, name, " ", view.type, " ", ShapeText(view.shape), " ",
                     HashBytes(Sample(view)), "\n");
     ReleasePages(view.bytes);
   }
-  return absl::StrCat("file ", fs::path(file.path()).filename().string(), " ", info.st_size,
-                      " bytes of ", info.st_mtim.tv_sec, ", tensors ", HashText(contents), "\n");
+  return HashText(text);
+}
+
+// The folder for caches that do not lie beside their model, or "".
+std::string UserCacheFolder() {
+  const char* const cache = std::getenv("XDG_CACHE_HOME");
+  if (cache != nullptr && *cache == '/') return absl::StrCat(cache, "/hocket/weights");
+  const char* const home = std::getenv("HOME");
+  if (home != nullptr && *home == '/') return absl::StrCat(home, "/.cache/hocket/weights");
+  return "";
 }
 
 }  // namespace
 
-absl::StatusOr<std::string> DescribeCheckpoint(const std::string& model_dir,
-                                               const Checkpoint& checkpoint) {
+absl::StatusOr<CheckpointIdentity> IdentifyCheckpoint(const std::string& model_dir,
+                                                      const Checkpoint& checkpoint) {
   const auto config = ReadTextFile(model_dir + "/config.json");
   if (!config.ok()) return config.status();
-  std::string text = absl::StrCat("config ", HashText(*config), "\n");
+  CheckpointIdentity identity;
+  std::string contents = absl::StrCat("config ", HashText(*config), "\n");
+  identity.text = contents;
   for (const SafetensorsFile& file : checkpoint.files()) {
-    const auto description = DescribeFile(file);
-    if (!description.ok()) return description.status();
-    text += *description;
+    struct stat info = {};
+    if (stat(file.path().c_str(), &info) != 0) return SystemError(file.path(), "look", errno);
+    const uint64_t tensors = HashTensors(file);
+    absl::StrAppend(&contents, "tensors ", tensors, "\n");
+    absl::StrAppend(&identity.text, "file ", fs::path(file.path()).filename().string(), ", ",
+                    info.st_size, " bytes of ", info.st_mtim.tv_sec, ", tensors ", tensors, "\n");
   }
-  return text;
+  identity.contents = HashText(contents);
+  return identity;
 }
 
-std::vector<std::string> WeightCacheFolders(const std::string& policy,
-                                            const std::string& model_dir) {
+std::vector<std::string> WeightCachePaths(const std::string& policy, const std::string& model_dir,
+                                          const std::string& precision, uint64_t contents) {
   if (policy == "off") return {};
-  if (policy != "auto") return {policy};
-  std::vector<std::string> folders = {model_dir};
-  const char* const cache = std::getenv("XDG_CACHE_HOME");
-  const char* const home = std::getenv("HOME");
-  if (cache != nullptr && *cache == '/') {
-    folders.push_back(absl::StrCat(cache, "/hocket/weights"));
-  } else if (home != nullptr && *home == '/') {
-    folders.push_back(absl::StrCat(home, "/.cache/hocket/weights"));
-  }
-  return folders;
+  std::error_code error;
+  const fs::path folder = fs::canonical(model_dir, error);
+  const std::string name =
+      absl::StrCat((error ? fs::path(model_dir) : folder).filename().string(), "-",
+                   absl::Hex(contents, absl::kZeroPad16), "-", precision, kSuffix);
+  if (policy != "auto") return {absl::StrCat(policy, "/", name)};
+  std::vector<std::string> paths = {absl::StrCat(model_dir, "/", precision, kSuffix)};
+  const std::string user_folder = UserCacheFolder();
+  if (!user_folder.empty()) paths.push_back(absl::StrCat(user_folder, "/", name));
+  return paths;
 }
 
 std::string WeightCache::MakeHeader(int64_t payload_bytes, uint64_t payload_hash) const {
@@ -235,8 +250,8 @@ absl::StatusOr<CachedWeights> WeightCache::Open(const std::string& path, int64_t
 
 absl::StatusOr<CachedWeights> WeightCache::Find(int64_t payload_bytes, Team& team) const {
   absl::Status status = absl::NotFoundError("no weight cache");
-  for (const std::string& folder : folders_) {
-    auto found = Open(absl::StrCat(folder, "/", name_), payload_bytes, team);
+  for (const std::string& path : paths_) {
+    auto found = Open(path, payload_bytes, team);
     if (found.ok()) return found;
     if (!absl::IsNotFound(found.status())) status = found.status();
   }
@@ -248,11 +263,10 @@ absl::StatusOr<std::string> WeightCache::Store(std::span<const std::byte> payloa
   const std::string header =
       MakeHeader(static_cast<int64_t>(payload.size()), HashLargeBytes(payload, team));
   std::vector<std::string> problems;
-  for (const std::string& folder : folders_) {
-    std::error_code error;
-    fs::create_directories(folder, error);
-    RemoveAbandoned(folder, name_);
-    const std::string path = absl::StrCat(folder, "/", name_);
+  for (const std::string& path : paths_) {
+    std::error_code ignored;  // Writing says what is wrong.
+    fs::create_directories(fs::path(path).parent_path(), ignored);
+    RemoveAbandoned(path);
     const absl::Status status = WriteFile(path, header, payload, progress);
     if (status.ok()) return path;
     problems.emplace_back(status.message());

@@ -20,16 +20,22 @@
 
 namespace hocket {
 
-// Names a checkpoint's contents: sizes, times and headers of its files, config.json, and a sample
-// of every tensor. Reads a page per tensor. Times count in whole seconds, which is all that
-// container images keep.
-absl::StatusOr<std::string> DescribeCheckpoint(const std::string& model_dir,
-                                               const Checkpoint& checkpoint);
+// What a checkpoint is, as far as can be told without reading all of it.
+struct CheckpointIdentity {
+  // Of config.json, and of every tensor's name, type, shape and a page from its middle.
+  uint64_t contents = 0;
+  // The same, and each file's name, size and time. Times count in whole seconds, which is all that
+  // container images keep.
+  std::string text;
+};
+absl::StatusOr<CheckpointIdentity> IdentifyCheckpoint(const std::string& model_dir,
+                                                      const Checkpoint& checkpoint);
 
-// The folders where a cache file may lie, the preferred one first: with "auto" the model's own and
-// then ${XDG_CACHE_HOME:-~/.cache}/hocket/weights, with "off" none, else the folder given.
-std::vector<std::string> WeightCacheFolders(const std::string& policy,
-                                            const std::string& model_dir);
+// Where the cache file of a model may lie, the preferred place first. With "auto" that is beside
+// the model, in a file that the next checkpoint of this folder replaces, and then in
+// ${XDG_CACHE_HOME:-~/.cache}/hocket/weights; with "off" nowhere; else in the folder given.
+std::vector<std::string> WeightCachePaths(const std::string& policy, const std::string& model_dir,
+                                          const std::string& precision, uint64_t contents);
 
 // A cache file in use. The payload's bytes begin on a page.
 struct CachedWeights {
@@ -40,15 +46,15 @@ struct CachedWeights {
 
 class WeightCache {
  public:
-  // `name` is the file's, `key` everything that the payload depends on.
-  WeightCache(std::vector<std::string> folders, std::string name, std::string key)
-      : folders_(std::move(folders)), name_(std::move(name)), key_(std::move(key)) {}
+  // `paths`: as WeightCachePaths. `key`: everything that the payload depends on.
+  WeightCache(std::vector<std::string> paths, std::string key)
+      : paths_(std::move(paths)), key_(std::move(key)) {}
 
   // The file of this key with a payload of that size. NOT_FOUND where there is none;
   // FAILED_PRECONDITION naming the file and what is wrong with it otherwise.
   absl::StatusOr<CachedWeights> Find(int64_t payload_bytes, Team& team) const;
 
-  // Writes the file to the first folder that takes it and returns its path, or the reason why none
+  // Writes the file to the first place that takes it and returns its path, or the reason why none
   // did. A reader never sees an unfinished file. `progress` gets the fraction written.
   absl::StatusOr<std::string> Store(std::span<const std::byte> payload, Team& team,
                                     const std::function<void(double)>& progress) const;
@@ -58,8 +64,7 @@ class WeightCache {
                                      Team& team) const;
   std::string MakeHeader(int64_t payload_bytes, uint64_t payload_hash) const;
 
-  std::vector<std::string> folders_;
-  std::string name_;
+  std::vector<std::string> paths_;
   std::string key_;
 };
 
