@@ -8,7 +8,7 @@
 #define HWY_TARGET_INCLUDE "runtime/kernels/activation.cc"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/highway.h"
-#include "hwy/contrib/math/math-inl.h"
+#include "runtime/kernels/activation-inl.h"
 #include "runtime/kernels/simd-inl.h"
 // clang-format on
 
@@ -17,26 +17,33 @@ namespace hocket {
 namespace HWY_NAMESPACE {
 
 template <class Out>
-void SwiGluT(const float* gate_up, const float* bias, size_t n, Out* out) {
+void SwiGluT(const float* gates, const float* ups, const float* gate_bias, const float* up_bias,
+             size_t n, Out* out) {
   ForEachVector(n, [&](auto d, size_t i) HWY_ATTR {
-    auto gate = hn::LoadU(d, gate_up + i);
-    auto up = hn::LoadU(d, gate_up + n + i);
-    if (bias != nullptr) {
-      gate = hn::Add(gate, hn::LoadU(d, bias + i));
-      up = hn::Add(up, hn::LoadU(d, bias + n + i));
+    auto gate = hn::LoadU(d, gates + i);
+    auto up = hn::LoadU(d, ups + i);
+    if (gate_bias != nullptr) {
+      gate = hn::Add(gate, hn::LoadU(d, gate_bias + i));
+      up = hn::Add(up, hn::LoadU(d, up_bias + i));
     }
-    // Beyond 80 the quotient is 0 to within f32, and exp(88.7) would be the largest finite value.
-    const auto negated = hn::Min(hn::Neg(gate), hn::Set(d, 80.0f));
-    const auto denominator = hn::Add(hn::Set(d, 1.0f), hn::Exp(d, negated));
-    StoreF32(d, hn::Mul(hn::Div(gate, denominator), up), out + i);
+    StoreF32(d, SiluTimes(d, gate, up), out + i);
   });
 }
 
-void SwiGluF32(const float* gate_up, const float* bias, size_t n, float* out) {
-  SwiGluT(gate_up, bias, n, out);
+void SwiGluF32(const float* gates, const float* ups, const float* gate_bias, const float* up_bias,
+               size_t n, float* out) {
+  SwiGluT(gates, ups, gate_bias, up_bias, n, out);
 }
 void SwiGluBf16(const float* gate_up, const float* bias, size_t n, Bf16* out) {
-  SwiGluT(gate_up, bias, n, out);
+  SwiGluT(gate_up, gate_up + n, bias, bias == nullptr ? nullptr : bias + n, n, out);
+}
+void StoreProductRow(const float* x, const float* bias, size_t n, bool add, float* y) {
+  ForEachVector(n, [&](auto d, size_t i) HWY_ATTR {
+    auto value = hn::LoadU(d, x + i);
+    if (bias != nullptr) value = hn::Add(value, hn::LoadU(d, bias + i));
+    if (add) value = hn::Add(hn::LoadU(d, y + i), value);
+    hn::StoreU(value, d, y + i);
+  });
 }
 
 void RoundToBf16(const float* from, size_t n, Bf16* to) {
@@ -54,14 +61,23 @@ HWY_AFTER_NAMESPACE();
 namespace hocket {
 HWY_EXPORT(SwiGluF32);
 HWY_EXPORT(SwiGluBf16);
+HWY_EXPORT(StoreProductRow);
 HWY_EXPORT(RoundToBf16);
 HWY_EXPORT(WidenBf16);
 
 void SwiGlu(const float* gate_up, const float* bias, int64_t n, float* out) {
-  HWY_DYNAMIC_DISPATCH(SwiGluF32)(gate_up, bias, n, out);
+  SwiGlu(gate_up, gate_up + n, bias, bias == nullptr ? nullptr : bias + n, n, out);
+}
+void SwiGlu(const float* gate, const float* up, const float* gate_bias, const float* up_bias,
+            int64_t n, float* out) {
+  HWY_DYNAMIC_DISPATCH(SwiGluF32)(gate, up, gate_bias, up_bias, n, out);
 }
 void SwiGlu(const float* gate_up, const float* bias, int64_t n, Bf16* out) {
   HWY_DYNAMIC_DISPATCH(SwiGluBf16)(gate_up, bias, n, out);
+}
+
+void StoreProduct(const float* sums, const float* bias, int64_t n, bool add, float* y) {
+  HWY_DYNAMIC_DISPATCH(StoreProductRow)(sums, bias, n, add, y);
 }
 
 void Convert(const float* from, int64_t n, float* to) { std::memcpy(to, from, n * sizeof(float)); }

@@ -1,4 +1,5 @@
-// Elementwise steps of a layer: the gated activation, and conversions between f32 and bf16.
+// Elementwise steps of a layer: the gated activation, what follows a product, and conversions
+// between f32 and bf16.
 // Stateless; the caller spreads rows over threads.
 #ifndef HOCKET_RUNTIME_KERNELS_ACTIVATION_H_
 #define HOCKET_RUNTIME_KERNELS_ACTIVATION_H_
@@ -13,6 +14,12 @@ namespace hocket {
 // gate_up is [2 * n], the gate first; bias is [2 * n] or null; out is [n].
 void SwiGlu(const float* gate_up, const float* bias, int64_t n, float* out);
 void SwiGlu(const float* gate_up, const float* bias, int64_t n, Bf16* out);
+// The same of a gate and an up part that lie apart, [n] each, as the units of a product give them.
+void SwiGlu(const float* gate, const float* up, const float* gate_bias, const float* up_bias,
+            int64_t n, float* out);
+
+// y[i] = sums[i] + bias[i], or y[i] + (sums[i] + bias[i]) with `add`; bias [n] or null.
+void StoreProduct(const float* sums, const float* bias, int64_t n, bool add, float* y);
 
 // Bf16 targets are rounded to the nearest, ties to even.
 void Convert(const float* from, int64_t n, float* to);

@@ -1,5 +1,6 @@
 #include "runtime/kernels/linear.h"
 
+#include <algorithm>
 #include <set>
 #include <type_traits>
 
@@ -50,7 +51,7 @@ absl::StatusOr<Linear<T>> Linear<T>::Pack(LinearContext& context, const T* weigh
     if (!shape.checked) {
       shape.checked = true;
       status = CheckRowInvariance(linear.shape_, context.threads_, weights, *shape.matmul,
-                                  *linear.operand_);
+                                  linear.packed_.data());
       if (!status.ok()) shape.matmul.reset();
     }
     if (shape.matmul != nullptr) {
@@ -70,28 +71,27 @@ absl::Status Linear<T>::PackForOneDnn(OneDnnMatmul& matmul, const T* weights) {
   auto packed = AlignedBuffer::Allocate(matmul.packed_bytes(), "packed weights");
   if (!packed.ok()) return packed.status();
   packed_ = *std::move(packed);
-  auto operand = matmul.Pack(weights, packed_.data());
-  if (!operand.ok()) return operand.status();
-  operand_ = *std::move(operand);
-  return absl::OkStatus();
+  return matmul.Pack(weights, packed_.data());
 }
 
 template <class T>
 absl::Status Linear<T>::PackPortable(const T* weights) {
-  operand_.reset();
   if (std::is_same_v<T, Bf16>) {
     const int64_t widened_bytes = shape_.max_rows * shape_.inputs * sizeof(float);
     const absl::Status status = context_->ReserveScratch(widened_bytes);
     if (!status.ok()) return status;
   }
-  const int64_t elements = PackedPanelElements(shape_.inputs, shape_.outputs);
+  const int64_t panels = PanelCount(shape_.outputs);
+  const int64_t elements = panels * kPanelOutputs * shape_.inputs;
   auto packed = AlignedBuffer::Allocate(elements * sizeof(T), "packed weights");
   if (!packed.ok()) return packed.status();
   packed_ = *std::move(packed);
-  const int64_t panels = PanelCount(shape_.outputs);
 #pragma omp parallel for num_threads(context_->threads_)
   for (int64_t panel = 0; panel < panels; ++panel) {
-    PackPanel(weights, shape_.inputs, shape_.outputs, panel, packed_.As<T>());
+    const int64_t first = panel * kPanelOutputs;
+    PackPanel(weights + first * shape_.inputs, shape_.inputs,
+              std::min<int64_t>(kPanelOutputs, shape_.outputs - first),
+              packed_.As<T>() + first * shape_.inputs);
   }
   return absl::OkStatus();
 }
@@ -99,7 +99,7 @@ absl::Status Linear<T>::PackPortable(const T* weights) {
 template <class T>
 absl::Status Linear<T>::Multiply(const T* x, int32_t rows, float* y) const {
   if (matmul_ != nullptr) {
-    return matmul_->Multiply(x, PaddedRows(rows), *operand_, context_->scratch_.data(), y);
+    return matmul_->Multiply(x, PaddedRows(rows), packed_.data(), context_->scratch_.data(), y);
   }
   MultiplyPortable(x, rows, y);
   return absl::OkStatus();
@@ -123,7 +123,10 @@ void Linear<T>::MultiplyPortable(const T* x, int32_t rows, float* y) const {
     }
 #pragma omp for
     for (int64_t panel = 0; panel < panels; ++panel) {
-      MultiplyPanel(input, rows, shape_.inputs, packed_.As<T>(), panel, shape_.outputs, y);
+      const int64_t first = panel * kPanelOutputs;
+      MultiplyPanel(
+          input, shape_.inputs, rows, shape_.inputs, packed_.As<T>() + first * shape_.inputs,
+          std::min<int64_t>(kPanelOutputs, shape_.outputs - first), y + first, shape_.outputs);
     }
   }
 }

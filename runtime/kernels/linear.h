@@ -72,7 +72,6 @@ class Linear {
   LinearContext* context_ = nullptr;
   MatmulShape shape_;
   OneDnnMatmul* matmul_ = nullptr;  // Null: portable.
-  std::shared_ptr<OneDnnMatmul::Operand> operand_;
   AlignedBuffer packed_;
 };
 

@@ -3,8 +3,11 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <atomic>
+#include <bit>
 #include <cstring>
 #include <map>
+#include <thread>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -15,11 +18,6 @@
 #include "runtime/kernels/bf16.h"
 
 namespace hocket {
-
-class OneDnnMatmul::Operand {
- public:
-  dnnl::memory memory;
-};
 
 namespace {
 
@@ -32,14 +30,9 @@ constexpr int32_t kCheckedRows = 64;
 // than 2 (oneDNN 3.2, bf16, Zen 4).
 constexpr int32_t kFewestRows = 4;
 
-struct OneDnn {
-  dnnl::engine engine{dnnl::engine::kind::cpu, 0};
-  dnnl::stream stream{engine};
-};
-
-OneDnn& Library() {
-  static OneDnn library;
-  return library;
+const dnnl::engine& Engine() {
+  static const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
+  return engine;
 }
 
 absl::Status FromDnnl(const dnnl::error& error, const MatmulShape& shape) {
@@ -47,15 +40,52 @@ absl::Status FromDnnl(const dnnl::error& error, const MatmulShape& shape) {
                                           shape.outputs, " outputs: ", error.what()));
 }
 
-// The primitive for one row count, with the memory objects whose pointers each call sets.
+// What one call of a primitive works with: objects whose pointers it sets.
+struct CallObjects {
+  dnnl::stream stream;
+  dnnl::memory x, weights, y, scratch;
+};
+
 struct RowCountPrimitive {
   dnnl::matmul primitive;
-  dnnl::memory x, y, scratch;
+  std::vector<CallObjects> calls;  // One for each place.
+};
+
+// Places for calls that run at the same time.
+class CallPlaces {
+ public:
+  static constexpr int32_t kMost = 64;
+  explicit CallPlaces(int32_t count) : count_(std::clamp(count, 1, kMost)) {}
+  int32_t count() const { return count_; }
+
+  // Waits while all are taken, which more callers than were announced would meet.
+  int32_t Take() {
+    uint64_t taken = taken_.load(std::memory_order_relaxed);
+    for (;;) {
+      const int32_t place = std::countr_one(taken);
+      if (place >= count_) {
+        std::this_thread::yield();
+        taken = taken_.load(std::memory_order_relaxed);
+      } else if (taken_.compare_exchange_weak(taken, taken | uint64_t{1} << place,
+                                              std::memory_order_acquire,
+                                              std::memory_order_relaxed)) {
+        return place;
+      }
+    }
+  }
+  void GiveBack(int32_t place) {
+    taken_.fetch_and(~(uint64_t{1} << place), std::memory_order_release);
+  }
+
+ private:
+  const int32_t count_;
+  std::atomic<uint64_t> taken_{0};
 };
 
 class OneDnnMatmulImpl : public OneDnnMatmul {
  public:
-  explicit OneDnnMatmulImpl(const MatmulShape& shape) : shape_(shape) {}
+  OneDnnMatmulImpl(const MatmulShape& shape, int32_t callers, KernelChoice choice)
+      : shape_(shape), choice_(choice), places_(callers) {}
 
   absl::Status Build(int32_t threads) {
     const int32_t previous_threads = omp_get_max_threads();
@@ -74,39 +104,38 @@ class OneDnnMatmulImpl : public OneDnnMatmul {
   int64_t scratch_bytes() const override { return scratch_bytes_; }
   std::string implementation() const override { return implementation_; }
 
-  absl::StatusOr<std::shared_ptr<Operand>> Pack(const void* weights, void* packed) override {
+  absl::Status Pack(const void* weights, void* packed) const override {
     try {
-      // Checkpoints hold [outputs][inputs]: a product's [inputs, outputs], transposed.
-      const dnnl::memory::desc plain({shape_.inputs, shape_.outputs}, type(),
-                                     dnnl::memory::format_tag::ba);
-      OneDnn& library = Library();
-      dnnl::memory from(plain, library.engine, const_cast<void*>(weights));
-      auto operand = std::make_shared<Operand>();
-      operand->memory = dnnl::memory(packed_, library.engine, packed);
-      dnnl::reorder(from, operand->memory).execute(library.stream, from, operand->memory);
-      library.stream.wait();
-      return operand;
+      dnnl::memory from(Plain(), Engine(), const_cast<void*>(weights));
+      dnnl::memory to(packed_, Engine(), packed);
+      dnnl::stream stream(Engine());
+      reorder_.execute(stream, from, to);
+      stream.wait();
+      return absl::OkStatus();
     } catch (const dnnl::error& error) {
       return FromDnnl(error, shape_);
     }
   }
 
-  absl::Status Multiply(const void* x, int32_t rows, const Operand& weights, void* scratch,
-                        float* y) override {
+  absl::Status Multiply(const void* x, int32_t rows, const void* packed, void* scratch,
+                        float* y) const override {
     const auto found = primitives_.find(rows);
     if (found == primitives_.end()) {
       return absl::InternalError(absl::StrCat("no product was prepared for ", rows, " rows"));
     }
-    RowCountPrimitive& prepared = found->second;
-    dnnl_memory_set_data_handle(prepared.x.get(), const_cast<void*>(x));
-    dnnl_memory_set_data_handle(prepared.y.get(), y);
-    dnnl_memory_set_data_handle(prepared.scratch.get(), scratch);
-    const dnnl_exec_arg_t arguments[] = {{DNNL_ARG_SRC, prepared.x.get()},
-                                         {DNNL_ARG_WEIGHTS, weights.memory.get()},
-                                         {DNNL_ARG_DST, prepared.y.get()},
-                                         {DNNL_ARG_SCRATCHPAD, prepared.scratch.get()}};
+    const int32_t place = places_.Take();
+    const CallObjects& call = found->second.calls[place];
+    dnnl_memory_set_data_handle(call.x.get(), const_cast<void*>(x));
+    dnnl_memory_set_data_handle(call.weights.get(), const_cast<void*>(packed));
+    dnnl_memory_set_data_handle(call.y.get(), y);
+    dnnl_memory_set_data_handle(call.scratch.get(), scratch);
+    const dnnl_exec_arg_t arguments[] = {{DNNL_ARG_SRC, call.x.get()},
+                                         {DNNL_ARG_WEIGHTS, call.weights.get()},
+                                         {DNNL_ARG_DST, call.y.get()},
+                                         {DNNL_ARG_SCRATCHPAD, call.scratch.get()}};
     const dnnl_status_t status =
-        dnnl_primitive_execute(prepared.primitive.get(), Library().stream.get(), 4, arguments);
+        dnnl_primitive_execute(found->second.primitive.get(), call.stream.get(), 4, arguments);
+    places_.GiveBack(place);
     if (status == dnnl_success) return absl::OkStatus();
     return absl::InternalError(absl::StrCat("oneDNN product failed with status ", status));
   }
@@ -117,12 +146,17 @@ class OneDnnMatmulImpl : public OneDnnMatmul {
                                             : dnnl::memory::data_type::f32;
   }
 
+  // Checkpoints hold [outputs][inputs]: a product's [inputs, outputs], transposed.
+  dnnl::memory::desc Plain() const {
+    return {{shape_.inputs, shape_.outputs}, type(), dnnl::memory::format_tag::ba};
+  }
+
   dnnl::matmul::primitive_desc Describe(int32_t rows, const dnnl::memory::desc& weights) const {
     using Tag = dnnl::memory::format_tag;
     dnnl::primitive_attr attributes;
     attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
     attributes.set_fpmath_mode(dnnl::fpmath_mode::strict);
-    return {Library().engine, dnnl::memory::desc({rows, shape_.inputs}, type(), Tag::ab), weights,
+    return {Engine(), dnnl::memory::desc({rows, shape_.inputs}, type(), Tag::ab), weights,
             dnnl::memory::desc({rows, shape_.outputs}, dnnl::memory::data_type::f32, Tag::ab),
             attributes};
   }
@@ -136,26 +170,39 @@ class OneDnnMatmulImpl : public OneDnnMatmul {
     implementation_ = middling.impl_info_str();
     for (int32_t rows = kFewestRows; rows <= shape_.max_rows; rows = PaddedRows(rows + 1)) {
       const auto description = Describe(rows, packed_);
-      if (!absl::StartsWith(description.impl_info_str(), "brg")) {
+      if (choice_ == KernelChoice::kBlocked &&
+          !absl::StartsWith(description.impl_info_str(), "brg")) {
         return absl::UnimplementedError(
             absl::StrCat("oneDNN offers ", description.impl_info_str(), " for ", rows, " rows"));
       }
-      const dnnl::engine& engine = Library().engine;
-      RowCountPrimitive& prepared = primitives_[rows];
-      prepared.primitive = dnnl::matmul(description);
-      prepared.x = dnnl::memory(description.src_desc(), engine, nullptr);
-      prepared.y = dnnl::memory(description.dst_desc(), engine, nullptr);
-      prepared.scratch = dnnl::memory(description.scratchpad_desc(), engine, nullptr);
-      scratch_bytes_ = std::max<int64_t>(scratch_bytes_, description.scratchpad_desc().get_size());
+      PrepareCalls(description, primitives_[rows]);
     }
+    reorder_ = dnnl::reorder(dnnl::reorder::primitive_desc(Engine(), Plain(), Engine(), packed_));
     return absl::OkStatus();
   }
 
+  void PrepareCalls(const dnnl::matmul::primitive_desc& description, RowCountPrimitive& prepared) {
+    const dnnl::engine& engine = Engine();
+    prepared.primitive = dnnl::matmul(description);
+    prepared.calls.resize(places_.count());
+    for (CallObjects& call : prepared.calls) {
+      call.stream = dnnl::stream(engine);
+      call.x = dnnl::memory(description.src_desc(), engine, nullptr);
+      call.weights = dnnl::memory(description.weights_desc(), engine, nullptr);
+      call.y = dnnl::memory(description.dst_desc(), engine, nullptr);
+      call.scratch = dnnl::memory(description.scratchpad_desc(), engine, nullptr);
+    }
+    scratch_bytes_ = std::max<int64_t>(scratch_bytes_, description.scratchpad_desc().get_size());
+  }
+
   MatmulShape shape_;
+  KernelChoice choice_;
   dnnl::memory::desc packed_;
   std::string implementation_;
   int64_t scratch_bytes_ = 0;
   std::map<int32_t, RowCountPrimitive> primitives_;
+  dnnl::reorder reorder_;
+  mutable CallPlaces places_;
 };
 
 // Eight random rows, their products, and the rows of a run that are drawn from them.
@@ -184,23 +231,23 @@ class InvarianceCheck {
     }
   }
 
-  absl::Status Reference(OneDnnMatmul& matmul, const OneDnnMatmul::Operand& operand) {
+  absl::Status Reference(const OneDnnMatmul& matmul, const void* packed) {
     for (int first = 0; first < kBank; first += kFewestRows) {
       const auto status =
-          matmul.Multiply(bank_.data() + first * row_bytes_, kFewestRows, operand, scratch_.data(),
+          matmul.Multiply(bank_.data() + first * row_bytes_, kFewestRows, packed, scratch_.data(),
                           expected_.data() + first * shape_.outputs);
       if (!status.ok()) return status;
     }
     return absl::OkStatus();
   }
 
-  absl::Status Compare(OneDnnMatmul& matmul, const OneDnnMatmul::Operand& operand, int32_t rows,
+  absl::Status Compare(const OneDnnMatmul& matmul, const void* packed, int32_t rows,
                        int32_t threads) {
     const auto drawn = [](int32_t row) { return (row * 5 + 3) % kBank; };
     for (int32_t r = 0; r < rows; ++r) {
       std::memcpy(x_.data() + r * row_bytes_, bank_.data() + drawn(r) * row_bytes_, row_bytes_);
     }
-    const auto status = matmul.Multiply(x_.data(), rows, operand, scratch_.data(), y_.data());
+    const auto status = matmul.Multiply(x_.data(), rows, packed, scratch_.data(), y_.data());
     if (!status.ok()) return status;
     for (int32_t r = 0; r < rows; ++r) {
       if (std::memcmp(&y_[r * shape_.outputs], &expected_[drawn(r) * shape_.outputs],
@@ -233,23 +280,24 @@ int32_t PaddedRows(int32_t rows) {
 }
 
 absl::StatusOr<std::unique_ptr<OneDnnMatmul>> OneDnnMatmul::Create(const MatmulShape& shape,
-                                                                   int32_t threads) {
-  auto matmul = std::make_unique<OneDnnMatmulImpl>(shape);
+                                                                   int32_t threads, int32_t callers,
+                                                                   KernelChoice choice) {
+  auto matmul = std::make_unique<OneDnnMatmulImpl>(shape, callers, choice);
   const absl::Status status = matmul->Build(threads);
   if (!status.ok()) return status;
   return matmul;
 }
 
 absl::Status CheckRowInvariance(const MatmulShape& shape, int32_t threads, const void* weights,
-                                OneDnnMatmul& matmul, const OneDnnMatmul::Operand& operand) {
+                                const OneDnnMatmul& matmul, const void* packed) {
   InvarianceCheck check(shape, matmul.scratch_bytes());
-  absl::Status status = check.Reference(matmul, operand);
+  absl::Status status = check.Reference(matmul, packed);
   int32_t next_sample = kCheckedRows * 3 / 2;
   for (int32_t rows = kFewestRows; status.ok() && rows <= shape.max_rows;
        rows = PaddedRows(rows + 1)) {
     if (rows > kCheckedRows && rows < std::min(next_sample, shape.max_rows)) continue;
     if (rows >= next_sample) next_sample = rows * 3 / 2;
-    status = check.Compare(matmul, operand, rows, threads);
+    status = check.Compare(matmul, packed, rows, threads);
   }
   if (!status.ok() || threads == 1) return status;
 
@@ -258,16 +306,15 @@ absl::Status CheckRowInvariance(const MatmulShape& shape, int32_t threads, const
   const auto single = OneDnnMatmul::Create(small, 1);
   if (!single.ok()) return single.status();
   InvarianceCheck check_single(shape, std::max((*single)->scratch_bytes(), matmul.scratch_bytes()));
-  status = check_single.Reference(matmul, operand);
+  status = check_single.Reference(matmul, packed);
   // Packed anew, since the two may have chosen different layouts, which is no harm: to refuse them
   // would leave the choice of kernel, and with it the bits, to the number of threads.
-  std::vector<char> packed((*single)->packed_bytes() + 64);
-  char* aligned = packed.data() + (64 - reinterpret_cast<uintptr_t>(packed.data()) % 64);
-  const auto repacked = (*single)->Pack(weights, aligned);
-  if (!repacked.ok()) return repacked.status();
+  std::vector<char> repacked((*single)->packed_bytes() + 64);
+  char* aligned = repacked.data() + (64 - reinterpret_cast<uintptr_t>(repacked.data()) % 64);
+  if (status.ok()) status = (*single)->Pack(weights, aligned);
   for (int32_t rows = kFewestRows; status.ok() && rows <= small.max_rows;
        rows = PaddedRows(rows + 1)) {
-    status = check_single.Compare(**single, **repacked, rows, 1);
+    status = check_single.Compare(**single, aligned, rows, 1);
   }
   return status;
 }

@@ -1,6 +1,7 @@
 // One shape of matrix product through oneDNN: y [rows, outputs] = x [rows, inputs] * weights, f32
-// or bf16 inputs, f32 sums and outputs. The primitives for every padded row count are made in
-// advance. Used by Linear only; one call at a time.
+// or bf16 inputs, f32 sums and outputs. The primitives for every padded row count, and what their
+// calls need, are made in advance; several threads may call at once. Owned by the context of a
+// model's matrices.
 #ifndef HOCKET_RUNTIME_KERNELS_ONEDNN_MATMUL_H_
 #define HOCKET_RUNTIME_KERNELS_ONEDNN_MATMUL_H_
 
@@ -31,33 +32,40 @@ struct MatmulShape {
 // the row count.
 int32_t PaddedRows(int32_t rows);
 
+// Which of oneDNN's kernels to take.
+enum class KernelChoice {
+  kBlocked,  // Its blocked ones, which have given a row the same bits in any batch.
+  kAny,      // Whichever it offers, for tests and measurements.
+};
+
 class OneDnnMatmul {
  public:
-  // Weights in this shape's layout, as one product's operand.
-  class Operand;
-
-  // UNIMPLEMENTED when oneDNN has no blocked kernel for the shape on this CPU.
-  static absl::StatusOr<std::unique_ptr<OneDnnMatmul>> Create(const MatmulShape& shape,
-                                                              int32_t threads);
+  // Each product runs on `threads` threads of its own, or alone with 1: then it may be called from
+  // within a parallel region, by at most `callers` at a time without waiting for another.
+  // UNIMPLEMENTED when oneDNN has no such kernel for the shape on this CPU.
+  static absl::StatusOr<std::unique_ptr<OneDnnMatmul>> Create(
+      const MatmulShape& shape, int32_t threads, int32_t callers = 1,
+      KernelChoice choice = KernelChoice::kBlocked);
   virtual ~OneDnnMatmul() = default;
 
   virtual int64_t packed_bytes() const = 0;
   virtual int64_t scratch_bytes() const = 0;
   virtual std::string implementation() const = 0;  // "brg:avx512_core_bf16"
 
-  // weights [outputs][inputs] into `packed`, packed_bytes() long, which outlives the operand.
-  virtual absl::StatusOr<std::shared_ptr<Operand>> Pack(const void* weights, void* packed) = 0;
+  // weights [outputs][inputs] into `packed`, packed_bytes() long and aligned to 64.
+  virtual absl::Status Pack(const void* weights, void* packed) const = 0;
 
-  // `rows` is a value of PaddedRows. x and y hold that many rows.
-  virtual absl::Status Multiply(const void* x, int32_t rows, const Operand& weights, void* scratch,
-                                float* y) = 0;
+  // `rows` is a value of PaddedRows. x and y hold that many rows, without gaps. oneDNN allocates a
+  // few small objects in every call; nothing else is.
+  virtual absl::Status Multiply(const void* x, int32_t rows, const void* packed, void* scratch,
+                                float* y) const = 0;
 };
 
 // Whether a row has the same bits at every row count, place and thread count: runs them all on
 // random rows (large row counts are sampled) and compares. FAILED_PRECONDITION naming the first
-// that differs.
+// that differs. `packed` is what Pack made of `weights`.
 absl::Status CheckRowInvariance(const MatmulShape& shape, int32_t threads, const void* weights,
-                                OneDnnMatmul& matmul, const OneDnnMatmul::Operand& operand);
+                                const OneDnnMatmul& matmul, const void* packed);
 
 }  // namespace hocket
 

@@ -14,27 +14,23 @@ namespace hocket {
 inline constexpr int32_t kPanelOutputs = 16;
 
 inline int64_t PanelCount(int64_t outputs) { return (outputs + kPanelOutputs - 1) / kPanelOutputs; }
-inline int64_t PackedPanelElements(int64_t inputs, int64_t outputs) {
-  return PanelCount(outputs) * kPanelOutputs * inputs;
-}
 
-// weights [outputs][inputs] to packed [panel][inputs][16], zeros after the last output.
+// `outputs` (at most 16) rows of weights [outputs][inputs] to a panel [inputs][16], zeros after the
+// last.
 template <class T>
-void PackPanel(const T* weights, int64_t inputs, int64_t outputs, int64_t panel, T* packed) {
-  T* to = packed + panel * kPanelOutputs * inputs;
+void PackPanel(const T* weights, int64_t inputs, int64_t outputs, T* panel) {
   for (int64_t lane = 0; lane < kPanelOutputs; ++lane) {
-    const int64_t output = panel * kPanelOutputs + lane;
     for (int64_t i = 0; i < inputs; ++i) {
-      to[i * kPanelOutputs + lane] = output < outputs ? weights[output * inputs + i] : T{};
+      panel[i * kPanelOutputs + lane] = lane < outputs ? weights[lane * inputs + i] : T{};
     }
   }
 }
 
-// y[r][panel * 16 ...] = x [rows][inputs] times one panel, in f32; y is [rows][outputs].
-void MultiplyPanel(const float* x, int64_t rows, int64_t inputs, const float* packed, int64_t panel,
-                   int64_t outputs, float* y);
-void MultiplyPanel(const float* x, int64_t rows, int64_t inputs, const Bf16* packed, int64_t panel,
-                   int64_t outputs, float* y);
+// y [rows][y_stride] = x [rows][x_stride] times a panel, in f32; its first `outputs` columns.
+void MultiplyPanel(const float* x, int64_t x_stride, int64_t rows, int64_t inputs,
+                   const float* panel, int64_t outputs, float* y, int64_t y_stride);
+void MultiplyPanel(const float* x, int64_t x_stride, int64_t rows, int64_t inputs,
+                   const Bf16* panel, int64_t outputs, float* y, int64_t y_stride);
 
 }  // namespace hocket
 
