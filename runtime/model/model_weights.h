@@ -54,8 +54,6 @@ struct ModelWeights {
 struct WeightSettings {
   Precision precision = Precision::kBf16;       // Not kAuto.
   Precision head_precision = Precision::kAuto;  // kAuto: int8 with int4 weights, else as they are.
-  int32_t max_step_rows = 0;                    // Rows of the largest product.
-  int32_t max_head_rows = 0;                    // Of the largest with the head.
   std::string model_dir;
   std::string weight_cache = "auto";  // "auto", "off", or a folder. Only quantized weights use it.
   std::function<void(std::string_view stage, double fraction)> progress;  // May be empty.
