@@ -232,11 +232,9 @@ absl::Status FloatMatrix<T>::MultiplyUnit(const InputRows& x, const std::byte* f
   }
   const int64_t inputs = shape().inputs;
   const int64_t stride = std::is_same_v<T, Bf16> ? inputs : x.stride_bytes / sizeof(float);
-  const T* panel = reinterpret_cast<const T*>(packed);
-  for (int64_t c = 0; c < unit_outputs(); c += kPanelOutputs, panel += kPanelOutputs * inputs) {
-    MultiplyPanel(reinterpret_cast<const float*>(first_row), stride, rows, inputs, panel,
-                  kPanelOutputs, sums + c, unit_outputs());
-  }
+  MultiplyPanels(reinterpret_cast<const float*>(first_row), stride, rows, inputs,
+                 reinterpret_cast<const T*>(packed), unit_outputs() / kPanelOutputs, sums,
+                 unit_outputs());
   return absl::OkStatus();
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 #include <type_traits>
+#include <vector>
 
 #include "absl/strings/str_join.h"
 #include "runtime/kernels/activation.h"
@@ -124,9 +125,19 @@ void Linear<T>::MultiplyPortable(const T* x, int32_t rows, float* y) const {
 #pragma omp for
     for (int64_t panel = 0; panel < panels; ++panel) {
       const int64_t first = panel * kPanelOutputs;
-      MultiplyPanel(
-          input, shape_.inputs, rows, shape_.inputs, packed_.As<T>() + first * shape_.inputs,
-          std::min<int64_t>(kPanelOutputs, shape_.outputs - first), y + first, shape_.outputs);
+      const T* const weights = packed_.As<T>() + first * shape_.inputs;
+      if (first + kPanelOutputs <= shape_.outputs) {
+        MultiplyPanels(input, shape_.inputs, rows, shape_.inputs, weights, 1, y + first,
+                       shape_.outputs);
+        continue;
+      }
+      std::vector<float> last(rows * kPanelOutputs);
+      MultiplyPanels(input, shape_.inputs, rows, shape_.inputs, weights, 1, last.data(),
+                     kPanelOutputs);
+      for (int32_t r = 0; r < rows; ++r) {
+        std::copy_n(&last[r * kPanelOutputs], shape_.outputs - first,
+                    y + r * shape_.outputs + first);
+      }
     }
   }
 }

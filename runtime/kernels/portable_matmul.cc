@@ -1,6 +1,6 @@
 #include "runtime/kernels/portable_matmul.h"
 
-#include <cstring>
+#include <algorithm>
 
 // The order matters: everything after foreach_target.h is read once per target.
 // clang-format off
@@ -15,76 +15,125 @@ HWY_BEFORE_NAMESPACE();
 namespace hocket {
 namespace HWY_NAMESPACE {
 
-// Two vectors of 8, one of 16, or four of 4, always 16 outputs.
-template <int kRows, class T>
-HWY_INLINE void MultiplyRows(const float* HWY_RESTRICT x, int64_t x_stride, int64_t inputs,
-                             const T* HWY_RESTRICT panel,
-                             float (*HWY_RESTRICT out)[kPanelOutputs]) {
+// Vectors in a panel's 16 columns: two of 8, one of 16, or four of 4.
+constexpr int kVectors = kPanelOutputs / hn::MaxLanes(FloatTag());
+
+// Rows that share a pass over panels, at most, and panels that share one over as many rows: as many
+// as leave their sums in registers, and enough sums that additions need not wait for one another.
+constexpr int kMostRows = 6;
+constexpr int PanelsWith(int rows) {
+  const int sums = kVectors == 1 ? 24 : 12;
+  const int panels = sums / (rows * kVectors);
+  return panels >= 4 ? 4 : panels >= 2 ? 2 : 1;
+}
+
+// Adds `count` inputs' products to y, or makes y of them when `first`. Panels lie panel_stride
+// elements apart. An output is summed over its inputs one after another, whatever the tile.
+template <int kRows, int kPanels, class T>
+HWY_INLINE void MultiplyTile(const float* HWY_RESTRICT x, int64_t x_stride, int64_t count,
+                             const T* HWY_RESTRICT panels, int64_t panel_stride, bool first,
+                             float* HWY_RESTRICT y, int64_t y_stride) {
   const FloatTag d;
-  constexpr int kVectors = kPanelOutputs / hn::MaxLanes(FloatTag());
   constexpr int64_t kLanes = hn::MaxLanes(FloatTag());
-  hn::Vec<FloatTag> sums[kRows][kVectors];
-  for (auto& row : sums) {
-    for (auto& sum : row) sum = hn::Zero(d);
+  constexpr int kWidth = kPanels * kVectors;
+  hn::Vec<FloatTag> sums[kRows][kWidth];
+  HWY_UNROLL(6)
+  for (int i = 0; i < kRows; ++i) {
+    HWY_UNROLL(16)
+    for (int j = 0; j < kWidth; ++j) {
+      sums[i][j] = first ? hn::Zero(d) : hn::LoadU(d, y + i * y_stride + j * kLanes);
+    }
   }
-  for (int64_t k = 0; k < inputs; ++k, panel += kPanelOutputs) {
-    hn::Vec<FloatTag> w[kVectors];
-    for (int j = 0; j < kVectors; ++j) w[j] = LoadF32(d, panel + j * kLanes);
+  for (int64_t k = 0; k < count; ++k, panels += kPanelOutputs) {
+    hn::Vec<FloatTag> w[kWidth];
+    HWY_UNROLL(16)
+    for (int j = 0; j < kWidth; ++j) {
+      w[j] = LoadF32(d, panels + j / kVectors * panel_stride + j % kVectors * kLanes);
+    }
+    HWY_UNROLL(6)
     for (int i = 0; i < kRows; ++i) {
       const auto element = hn::Set(d, x[i * x_stride + k]);
-      for (int j = 0; j < kVectors; ++j) sums[i][j] = hn::MulAdd(element, w[j], sums[i][j]);
+      HWY_UNROLL(16)
+      for (int j = 0; j < kWidth; ++j) sums[i][j] = hn::MulAdd(element, w[j], sums[i][j]);
     }
   }
+  HWY_UNROLL(6)
   for (int i = 0; i < kRows; ++i) {
-    for (int j = 0; j < kVectors; ++j) hn::StoreU(sums[i][j], d, out[i] + j * kLanes);
+    HWY_UNROLL(16)
+    for (int j = 0; j < kWidth; ++j) hn::StoreU(sums[i][j], d, y + i * y_stride + j * kLanes);
   }
 }
 
-// Rows that share one pass over a panel: as many as leave their sums in registers.
-constexpr int64_t kMostRows = 6;
+// All rows, in passes of kRows or one less.
+template <int kRows, int kPanels, class T>
+HWY_NOINLINE void MultiplyPasses(const float* x, int64_t x_stride, int64_t rows, int64_t inputs,
+                                 const T* panels, float* y, int64_t y_stride) {
+  // With several passes, inputs so few that the panels' part stays in the first-level cache.
+  const int64_t part = rows <= kRows ? inputs : kPanels == 1 ? 256 : 128;
+  for (int64_t k = 0; k < inputs; k += part) {
+    const int64_t count = std::min(part, inputs - k);
+    const T* const from = panels + k * kPanelOutputs;
+    int64_t passes = (rows + kRows - 1) / kRows;
+    for (int64_t r = 0; r < rows; --passes) {
+      if (rows - r > passes * (kRows - 1)) {
+        MultiplyTile<kRows, kPanels>(x + r * x_stride + k, x_stride, count, from,
+                                     inputs * kPanelOutputs, k == 0, y + r * y_stride, y_stride);
+        r += kRows;
+      } else if constexpr (kRows > 1) {
+        MultiplyTile<kRows - 1, kPanels>(x + r * x_stride + k, x_stride, count, from,
+                                         inputs * kPanelOutputs, k == 0, y + r * y_stride,
+                                         y_stride);
+        r += kRows - 1;
+      }
+    }
+  }
+}
+
+template <int kRows, class T>
+void MultiplyEach(const float* x, int64_t x_stride, int64_t rows, int64_t inputs, const T* panels,
+                  int64_t count, float* y, int64_t y_stride) {
+  constexpr int kPanels = PanelsWith(kRows);
+  int64_t p = 0;
+  for (; p + kPanels <= count; p += kPanels) {
+    MultiplyPasses<kRows, kPanels>(x, x_stride, rows, inputs, panels + p * inputs * kPanelOutputs,
+                                   y + p * kPanelOutputs, y_stride);
+  }
+  for (; p < count; ++p) {
+    MultiplyPasses<kRows, 1>(x, x_stride, rows, inputs, panels + p * inputs * kPanelOutputs,
+                             y + p * kPanelOutputs, y_stride);
+  }
+}
 
 template <class T>
-void MultiplyPanelT(const float* x, int64_t x_stride, int64_t rows, int64_t inputs, const T* panel,
-                    int64_t outputs, float* y, int64_t y_stride) {
-  alignas(64) float out[kMostRows][kPanelOutputs];
+void MultiplyPanelsT(const float* x, int64_t x_stride, int64_t rows, int64_t inputs,
+                     const T* panels, int64_t count, float* y, int64_t y_stride) {
   // Passes of nearly the same size: 8 rows as 4 and 4, which take less time than 6 and 2.
-  int64_t passes = (rows + kMostRows - 1) / kMostRows;
-  for (int64_t r = 0, count = 0; r < rows; r += count, --passes) {
-    count = (rows - r + passes - 1) / passes;
-    const float* const from = x + r * x_stride;
-    switch (count) {
-      case 6:
-        MultiplyRows<6>(from, x_stride, inputs, panel, out);
-        break;
-      case 5:
-        MultiplyRows<5>(from, x_stride, inputs, panel, out);
-        break;
-      case 4:
-        MultiplyRows<4>(from, x_stride, inputs, panel, out);
-        break;
-      case 3:
-        MultiplyRows<3>(from, x_stride, inputs, panel, out);
-        break;
-      case 2:
-        MultiplyRows<2>(from, x_stride, inputs, panel, out);
-        break;
-      default:
-        MultiplyRows<1>(from, x_stride, inputs, panel, out);
-        break;
-    }
-    for (int64_t i = 0; i < count; ++i) {
-      std::memcpy(y + (r + i) * y_stride, out[i], outputs * sizeof(float));
-    }
+  const int64_t passes = (rows + kMostRows - 1) / kMostRows;
+  switch (passes == 0 ? 0 : (rows + passes - 1) / passes) {
+    case 6:
+      return MultiplyEach<6>(x, x_stride, rows, inputs, panels, count, y, y_stride);
+    case 5:
+      return MultiplyEach<5>(x, x_stride, rows, inputs, panels, count, y, y_stride);
+    case 4:
+      return MultiplyEach<4>(x, x_stride, rows, inputs, panels, count, y, y_stride);
+    case 3:
+      return MultiplyEach<3>(x, x_stride, rows, inputs, panels, count, y, y_stride);
+    case 2:
+      return MultiplyEach<2>(x, x_stride, rows, inputs, panels, count, y, y_stride);
+    case 1:
+      return MultiplyEach<1>(x, x_stride, rows, inputs, panels, count, y, y_stride);
+    default:
+      return;
   }
 }
 
-void MultiplyPanelF32(const float* x, int64_t x_stride, int64_t rows, int64_t inputs,
-                      const float* panel, int64_t outputs, float* y, int64_t y_stride) {
-  MultiplyPanelT(x, x_stride, rows, inputs, panel, outputs, y, y_stride);
+void MultiplyPanelsF32(const float* x, int64_t x_stride, int64_t rows, int64_t inputs,
+                       const float* panels, int64_t count, float* y, int64_t y_stride) {
+  MultiplyPanelsT(x, x_stride, rows, inputs, panels, count, y, y_stride);
 }
-void MultiplyPanelBf16(const float* x, int64_t x_stride, int64_t rows, int64_t inputs,
-                       const Bf16* panel, int64_t outputs, float* y, int64_t y_stride) {
-  MultiplyPanelT(x, x_stride, rows, inputs, panel, outputs, y, y_stride);
+void MultiplyPanelsBf16(const float* x, int64_t x_stride, int64_t rows, int64_t inputs,
+                        const Bf16* panels, int64_t count, float* y, int64_t y_stride) {
+  MultiplyPanelsT(x, x_stride, rows, inputs, panels, count, y, y_stride);
 }
 
 }  // namespace HWY_NAMESPACE
@@ -93,16 +142,18 @@ HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace hocket {
-HWY_EXPORT(MultiplyPanelF32);
-HWY_EXPORT(MultiplyPanelBf16);
+HWY_EXPORT(MultiplyPanelsF32);
+HWY_EXPORT(MultiplyPanelsBf16);
 
-void MultiplyPanel(const float* x, int64_t x_stride, int64_t rows, int64_t inputs,
-                   const float* panel, int64_t outputs, float* y, int64_t y_stride) {
-  HWY_DYNAMIC_DISPATCH(MultiplyPanelF32)(x, x_stride, rows, inputs, panel, outputs, y, y_stride);
+void MultiplyPanels(const float* x, int64_t x_stride, int64_t rows, int64_t inputs,
+                    const float* panels, int64_t count, float* y, int64_t y_stride) {
+  HWY_DYNAMIC_DISPATCH(MultiplyPanelsF32)
+  (x, x_stride, rows, inputs, panels, count, y, y_stride);
 }
-void MultiplyPanel(const float* x, int64_t x_stride, int64_t rows, int64_t inputs,
-                   const Bf16* panel, int64_t outputs, float* y, int64_t y_stride) {
-  HWY_DYNAMIC_DISPATCH(MultiplyPanelBf16)(x, x_stride, rows, inputs, panel, outputs, y, y_stride);
+void MultiplyPanels(const float* x, int64_t x_stride, int64_t rows, int64_t inputs,
+                    const Bf16* panels, int64_t count, float* y, int64_t y_stride) {
+  HWY_DYNAMIC_DISPATCH(MultiplyPanelsBf16)
+  (x, x_stride, rows, inputs, panels, count, y, y_stride);
 }
 }  // namespace hocket
 #endif

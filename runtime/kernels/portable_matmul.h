@@ -26,11 +26,12 @@ void PackPanel(const T* weights, int64_t inputs, int64_t outputs, T* panel) {
   }
 }
 
-// y [rows][y_stride] = x [rows][x_stride] times a panel, in f32; its first `outputs` columns.
-void MultiplyPanel(const float* x, int64_t x_stride, int64_t rows, int64_t inputs,
-                   const float* panel, int64_t outputs, float* y, int64_t y_stride);
-void MultiplyPanel(const float* x, int64_t x_stride, int64_t rows, int64_t inputs,
-                   const Bf16* panel, int64_t outputs, float* y, int64_t y_stride);
+// y [rows][y_stride] = x [rows][x_stride] times `count` panels that follow one another, in f32: 16
+// columns of y for each.
+void MultiplyPanels(const float* x, int64_t x_stride, int64_t rows, int64_t inputs,
+                    const float* panels, int64_t count, float* y, int64_t y_stride);
+void MultiplyPanels(const float* x, int64_t x_stride, int64_t rows, int64_t inputs,
+                    const Bf16* panels, int64_t count, float* y, int64_t y_stride);
 
 }  // namespace hocket
 
