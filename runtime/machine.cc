@@ -1,6 +1,7 @@
 #include "runtime/machine.h"
 
 #include <sched.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
@@ -131,6 +132,13 @@ int64_t AvailableMemoryBytes(const std::string& root) {
         bytes, LimitLeft(folder, {"memory.limit_in_bytes", "memory.usage_in_bytes", "total_"}));
   }
   return bytes;
+}
+
+int64_t ProcessResidentBytes() {
+  std::ifstream file("/proc/self/statm");
+  int64_t size_pages = 0, resident_pages = 0;
+  if (!(file >> size_pages >> resident_pages)) return 0;
+  return resident_pages * sysconf(_SC_PAGESIZE);
 }
 
 int32_t AvailableThreads() {

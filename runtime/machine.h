@@ -16,6 +16,9 @@ std::optional<double> CgroupProcessors(const std::string& root = "");
 // Bytes that can still be allocated without swapping or hitting the cgroup's limit (v1 or v2).
 int64_t AvailableMemoryBytes(const std::string& root = "");
 
+// Memory of this process that is resident now.
+int64_t ProcessResidentBytes();
+
 // Threads worth running: the affinity mask's size, at most the quota rounded up; at least 1.
 int32_t AvailableThreads();
 

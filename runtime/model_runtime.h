@@ -42,14 +42,15 @@ struct RuntimeSettings {
 };
 
 struct ModelInfo {
-  std::string name;                              // The folder's last component.
-  std::string architecture;                      // config.json's architectures[0].
-  Precision precision = Precision::kF32;         // Effective, never kAuto.
-  std::string precision_reason;                  // Why this one: "as set", "this CPU has AVX2".
+  std::string name;                       // The folder's last component.
+  std::string architecture;               // config.json's architectures[0].
+  Precision precision = Precision::kF32;  // Effective, never kAuto.
+  std::string precision_reason;           // Why this one: "as set", "auto: this CPU has AVX2".
   KvPrecision kv_precision = KvPrecision::kF32;  // Effective, never kAuto.
   int64_t parameters = 0;
   int64_t weight_bytes = 0;     // Of packed weights.
   bool weights_mapped = false;  // They lie in the weight cache's file, not in memory of our own.
+  int64_t embedding_bytes = 0;  // Read from the checkpoint's file, page by page, as tokens need it.
   int32_t layers = 0;
   int32_t hidden_size = 0;
   int32_t vocabulary_size = 0;  // Rows of the head: valid token ids are below this.
@@ -60,9 +61,15 @@ struct ModelInfo {
   int32_t kv_blocks = 0;
   int64_t kv_cache_bytes = 0;
   int64_t arena_bytes = 0;             // A step's scratch.
-  int64_t available_memory_bytes = 0;  // What machine and cgroup had left before loading.
+  int64_t process_bytes = 0;           // Resident before the weights: program, tokenizer.
+  int64_t available_memory_bytes = 0;  // What machine and cgroup had left then.
   int32_t threads = 0;
   std::string cpu;  // Instruction sets in use, for the log: "avx512_bf16".
+
+  // When every part of the memory above is in use.
+  int64_t ExpectedPeakBytes() const {
+    return weight_bytes + embedding_bytes + kv_cache_bytes + arena_bytes + process_bytes;
+  }
 };
 
 class ModelRuntime {

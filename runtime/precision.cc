@@ -87,7 +87,7 @@ Int8Support DetectInt8Support() {
 
 PrecisionChoice ChoosePrecision(Precision asked, Int8Support cpu) {
   if (asked != Precision::kAuto) return {asked, "as set"};
-  const std::string reason = absl::StrCat("this CPU has ", std::string(Int8SupportName(cpu)));
+  const std::string reason = absl::StrCat("auto: this CPU has ", std::string(Int8SupportName(cpu)));
   // Where bf16 products are not native they are still half the memory to read.
   return {cpu == Int8Support::kNone ? Precision::kBf16 : Precision::kInt8, reason};
 }

@@ -36,7 +36,7 @@ Int8Support DetectInt8Support();
 
 struct PrecisionChoice {
   Precision precision = Precision::kF32;  // Never kAuto.
-  std::string reason;                     // "this CPU has AVX-512 VNNI", "as set".
+  std::string reason;                     // "auto: this CPU has AVX-512 VNNI", "as set".
 };
 PrecisionChoice ChoosePrecision(Precision asked, Int8Support cpu = DetectInt8Support());
 

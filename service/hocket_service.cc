@@ -15,9 +15,11 @@ v1::Model DescribeModel(const std::string& name, const ModelInfo& info, bool cha
   v1::Model model;
   model.set_name(name);
   model.set_architecture(info.architecture);
-  model.set_precision(info.precision == Precision::kBf16 ? "bf16" : "f32");
+  model.set_precision(std::string(PrecisionName(info.precision)));
+  model.set_kv_precision(std::string(KvPrecisionName(info.kv_precision)));
   model.set_parameters(info.parameters);
   model.set_weight_bytes(info.weight_bytes);
+  model.set_arena_bytes(info.arena_bytes);
   model.set_layers(info.layers);
   model.set_hidden_size(info.hidden_size);
   model.set_vocabulary_size(info.vocabulary_size);

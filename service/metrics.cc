@@ -101,8 +101,21 @@ Metrics::Metrics(prometheus::Registry* registry, const ModelInfo& info)
       .Add({{"version", HOCKET_VERSION},
             {"model", info.name},
             {"architecture", info.architecture},
+            {"precision", std::string(PrecisionName(info.precision))},
+            {"kv_precision", std::string(KvPrecisionName(info.kv_precision))},
             {"cpu", info.cpu}})
       .Set(1);
+  Family<Gauge>& memory = prometheus::BuildGauge()
+                              .Name("hocket_memory_planned_bytes")
+                              .Help("Memory that each part takes once all of it is in use.")
+                              .Register(*registry);
+  const auto plan = [&memory](const char* part, int64_t bytes) {
+    memory.Add({{"part", part}}).Set(static_cast<double>(bytes));
+  };
+  plan("weights", info.weight_bytes);
+  plan("embedding", info.embedding_bytes);
+  plan("kv_cache", info.kv_cache_bytes);
+  plan("step_arena", info.arena_bytes);
 }
 
 void Metrics::OnStep(const StepObservation& step) {

@@ -2,6 +2,7 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "service/cli/stage_progress.h"
@@ -13,6 +14,12 @@ absl::StatusOr<std::unique_ptr<ModelRuntime>> LoadRuntime(RuntimeSettings settin
   settings.progress = [&progress](std::string_view stage, double fraction) {
     progress.Show(std::string(stage), fraction);
   };
+  if (settings.notice) {
+    settings.notice = [&progress, notice = std::move(settings.notice)](std::string_view line) {
+      progress.Finish();  // Else the line would follow the progress on its own.
+      notice(line);
+    };
+  }
   absl::StatusOr<std::unique_ptr<ModelRuntime>> runtime = ModelRuntime::Load(settings);
   progress.Finish();
   if (runtime.ok()) return runtime;

@@ -16,6 +16,21 @@ namespace fs = std::filesystem;
 
 constexpr char kDefaultModel[] = "models/tales";
 
+// `prefix` is what `parse` puts before its messages, which the flag's name stands for.
+template <class Parse>
+CLI::Validator KnownName(absl::string_view prefix, Parse parse) {
+  return CLI::Validator(
+      [prefix, parse](std::string& text) {
+        return std::string(absl::StripPrefix(parse(text).status().message(), prefix));
+      },
+      "");
+}
+
+CLI::Validator NotEmpty() {
+  return CLI::Validator(
+      [](std::string& text) { return std::string(text.empty() ? "is empty" : ""); }, "");
+}
+
 bool IsModel(const fs::path& folder) {
   std::error_code ignored;
   return fs::is_regular_file(folder / "config.json", ignored);
@@ -29,16 +44,26 @@ void ModelFlags::Add(CLI::App& app) {
                  "Folder of a Hugging Face model (default: the model that comes along)")
       ->envname("HOCKET_MODEL")
       ->type_name("DIR");
-  app.add_option("--precision", precision, "Weights: auto, f32 or bf16")
-      ->check(CLI::Validator(
-          [](std::string& text) {
-            const absl::Status status = ParsePrecision(text).status();
-            return std::string(absl::StripPrefix(status.message(), "precision: "));
-          },
-          ""))
+  app.add_option("--precision", precision,
+                 "Weights: auto (the fastest here), f32, bf16, int8, int4 or int4-g128")
+      ->check(KnownName("precision: ", &ParsePrecision))
       ->envname("HOCKET_PRECISION")
       ->capture_default_str()
       ->type_name("NAME");
+  app.add_option("--kv-precision", kv_precision,
+                 "Keys and values: auto (f32 with f32 weights, else bf16), f32, bf16 or int8")
+      ->check(KnownName("kv_precision: ", &ParseKvPrecision))
+      ->envname("HOCKET_KV_PRECISION")
+      ->capture_default_str()
+      ->type_name("NAME");
+  app.add_option(
+         "--weight-cache", settings.weight_cache,
+         "Where quantized weights are kept for the next start: auto (beside the model, else "
+         "in the user's cache), off, or a folder")
+      ->check(NotEmpty())
+      ->envname("HOCKET_WEIGHT_CACHE")
+      ->capture_default_str()
+      ->type_name("auto|off|DIR");
   app.add_option("--threads", settings.threads,
                  "Threads that compute (0: as many as the machine or container gives)")
       ->check(WholeNumber(0, 1024))
@@ -73,6 +98,9 @@ absl::StatusOr<RuntimeSettings> ModelFlags::Resolve() const {
   absl::StatusOr<Precision> parsed = ParsePrecision(precision);
   if (!parsed.ok()) return parsed.status();
   resolved.precision = *parsed;
+  absl::StatusOr<KvPrecision> parsed_kv = ParseKvPrecision(kv_precision);
+  if (!parsed_kv.ok()) return parsed_kv.status();
+  resolved.kv_precision = *parsed_kv;
   if (absl::Status status = resolved.Validate(); !status.ok()) return status;
   return resolved;
 }

@@ -17,12 +17,14 @@ namespace hocket {
 struct ModelFlags {
   std::string model_dir;  // Empty: the default model.
   std::string precision = "auto";
-  RuntimeSettings settings;  // Filled but for model_dir, precision and progress.
+  std::string kv_precision = "auto";
+  RuntimeSettings settings;  // Filled but for model_dir, precisions, progress and notice.
 
-  // Adds --model, --precision, --threads and the limits, each with its environment variable.
+  // Adds --model, the precisions, --threads and the limits, each with its environment variable.
   void Add(CLI::App& app);
 
-  // All of RuntimeSettings but `progress`. NOT_FOUND naming --model when there is no such model.
+  // All of RuntimeSettings but `progress` and `notice`. NOT_FOUND naming --model when there is no
+  // such model.
   absl::StatusOr<RuntimeSettings> Resolve() const;
 };
 

@@ -58,6 +58,7 @@ Json CompletionJson(const ModelInfo& info, const GenerationSpec& spec,
   Json json;
   json["model"] = info.name;
   json["precision"] = PrecisionName(info.precision);
+  json["kv_precision"] = KvPrecisionName(info.kv_precision);
   json["text"] = result.text;
   json["tokens"] = result.tokens;
   if (spec.output.logprobs) json["logprobs"] = LogprobsJson(result.scores);

@@ -6,6 +6,7 @@
 #include <limits>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "CLI/CLI.hpp"
 #include "absl/strings/ascii.h"
@@ -17,6 +18,7 @@
 #include "service/cli/flag_checks.h"
 #include "service/cli/load_runtime.h"
 #include "service/cli/log_setup.h"
+#include "service/cli/memory_report.h"
 #include "service/cli/model_flags.h"
 #include "service/engine_settings.h"
 #include "service/server.h"
@@ -54,6 +56,12 @@ void LogModel(const ModelInfo& info) {
       info.name, static_cast<double>(info.parameters) / 1e6, FormatByteSize(info.weight_bytes),
       PrecisionName(info.precision), FormatByteSize(info.kv_cache_bytes), info.kv_blocks,
       info.max_context_tokens, info.threads, info.cpu);
+  spdlog::info("precision: weights {} ({}), keys and values {}", PrecisionName(info.precision),
+               info.precision_reason, KvPrecisionName(info.kv_precision));
+  for (const std::string& line : MemoryReport(info)) spdlog::info("memory: {}", line);
+  if (info.ExpectedPeakBytes() > info.available_memory_bytes + info.process_bytes) {
+    spdlog::warn("memory: the expected peak is more than is available; lower --kv-cache-bytes");
+  }
 }
 
 class ServeCommand final : public Command {
@@ -114,6 +122,7 @@ class ServeCommand final : public Command {
     StopSignals signals;
     absl::StatusOr<RuntimeSettings> settings = model_.Resolve();
     if (!settings.ok()) return settings.status();
+    settings->notice = [](std::string_view line) { spdlog::info("{}", line); };
     absl::StatusOr<std::unique_ptr<ModelRuntime>> runtime = LoadRuntime(*settings);
     if (!runtime.ok()) return runtime.status();
     LogModel((*runtime)->info());

@@ -44,10 +44,29 @@ def test_score_prints_the_promised_shape():
     assert len(result["top"]) == 4 and set(result["top"][1][0]) >= {"id", "logprob"}
 
 
-@pytest.mark.parametrize("precision", ["f32", "bf16"])
-def test_score_has_both_precisions(precision):
+@pytest.mark.parametrize("precision", ["f32", "bf16", "int8", "int4", "int4-g128"])
+def test_score_has_every_precision(precision):
     done = hocket("score", "--precision", precision, "--tokens", "5,6,7", "--format", "json")
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("precision", ["f32", "bf16", "int8"])
+def test_score_has_every_precision_of_keys_and_values(precision):
+    done = hocket("score", "--kv-precision", precision, "--tokens", "5,6,7", "--format", "json")
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_second_start_takes_its_weights_from_the_cache_and_gives_the_same_answer(tmp_path):
+    flags = ["score", "--precision", "int8", "--weight-cache", tmp_path, "--tokens", "5,6,7,8",
+             "--format", "json"]
+    first = hocket(*flags)
+    assert first.returncode == 0, first.stderr
+    files = list(tmp_path.iterdir())
+    assert [file.suffix for file in files] == [".hocket-weights"]
+    before = files[0].stat()
+    second = hocket(*flags)
+    assert second.stdout == first.stdout
+    assert files[0].stat().st_mtime_ns == before.st_mtime_ns  # Used, not made again.
 
 
 def test_compare_shows_each_setting():
@@ -89,6 +108,7 @@ def test_interrupt_stops_the_answer_and_not_the_chat():
     (["generate", "--prompt", "x", "--temperature", "-1"], "temperature"),
     (["generate", "--prompt", "x", "--top-p", "2"], "top-p"),
     (["generate", "--prompt", "x", "--precision", "f17"], "f17"),
+    (["generate", "--prompt", "x", "--kv-precision", "int4"], "int4"),
     (["score", "--tokens", "1,two"], "two"),
     (["score", "--tokens", "1,99999999"], "99999999"),
     (["serve", "--listen", "nonsense"], "nonsense"),

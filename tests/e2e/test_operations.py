@@ -68,3 +68,15 @@ def test_a_line_of_the_log_is_one_request_with_its_id():
     assert len(lines) == 3
     assert r"id=a\nrequest id=forged" in lines[0]
     assert " id=refused " in lines[1] and re.search(r" id=r-[0-9a-f]{16} ", lines[2])
+
+
+def test_the_start_says_which_precision_runs_and_where_the_memory_goes():
+    with ServerProcess("--kv-precision", "int8") as own:
+        log = "\n".join(own.log)
+        page_text = page(own, "/metrics")
+    assert re.search(r"precision: weights (int8|bf16) \(auto: .+\), keys and values int8$", log, re.M)
+    for part in ("weights", "embedding", "KV cache", "step arena", "expected peak", "available"):
+        assert re.search(rf"memory: {part} +[1-9][\d.]* [KMGT]iB", log), (part, log)
+    for part in ("weights", "embedding", "kv_cache", "step_arena"):
+        planned = re.search(rf'^hocket_memory_planned_bytes{{part="{part}"}} (\S+)$', page_text, re.M)
+        assert planned and float(planned[1]) > 0, part

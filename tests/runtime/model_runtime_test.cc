@@ -11,12 +11,44 @@ namespace {
 using testing::HasSubstr;
 
 TEST(Precision, NamesAreReadBack) {
-  for (Precision precision : {Precision::kAuto, Precision::kF32, Precision::kBf16}) {
+  for (Precision precision : {Precision::kAuto, Precision::kF32, Precision::kBf16, Precision::kInt8,
+                              Precision::kInt4, Precision::kInt4G128}) {
     EXPECT_EQ(*ParsePrecision(PrecisionName(precision)), precision);
+  }
+  for (KvPrecision precision :
+       {KvPrecision::kAuto, KvPrecision::kF32, KvPrecision::kBf16, KvPrecision::kInt8}) {
+    EXPECT_EQ(*ParseKvPrecision(KvPrecisionName(precision)), precision);
   }
   const absl::Status status = ParsePrecision("fp16").status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(status.message()), HasSubstr("\"fp16\" is none of auto, f32, bf16"));
+}
+
+TEST(Precision, AutoIsInt8WhereTheCpuComputesItAndSaysWhy) {
+  const auto expect = [](Int8Support cpu, Precision precision, const char* reason) {
+    const PrecisionChoice choice = ChoosePrecision(Precision::kAuto, cpu);
+    EXPECT_EQ(choice.precision, precision);
+    EXPECT_EQ(choice.reason, reason);
+  };
+  expect(Int8Support::kAmx, Precision::kInt8, "auto: this CPU has AMX");
+  expect(Int8Support::kAvx512Vnni, Precision::kInt8, "auto: this CPU has AVX-512 VNNI");
+  expect(Int8Support::kAvxVnni, Precision::kInt8, "auto: this CPU has AVX-VNNI");
+  expect(Int8Support::kAvx2, Precision::kInt8, "auto: this CPU has AVX2");
+  expect(Int8Support::kNone, Precision::kBf16, "auto: this CPU has no int8 products");
+}
+
+TEST(Precision, WhatIsSetIsTaken) {
+  const PrecisionChoice choice = ChoosePrecision(Precision::kInt4, Int8Support::kNone);
+  EXPECT_EQ(choice.precision, Precision::kInt4);
+  EXPECT_EQ(choice.reason, "as set");
+}
+
+TEST(Precision, KeysAndValuesAreBf16UnlessWeightsAreF32OrSomethingIsSet) {
+  EXPECT_EQ(ChooseKvPrecision(KvPrecision::kAuto, Precision::kF32), KvPrecision::kF32);
+  for (Precision weights : {Precision::kBf16, Precision::kInt8, Precision::kInt4}) {
+    EXPECT_EQ(ChooseKvPrecision(KvPrecision::kAuto, weights), KvPrecision::kBf16);
+  }
+  EXPECT_EQ(ChooseKvPrecision(KvPrecision::kInt8, Precision::kF32), KvPrecision::kInt8);
 }
 
 TEST(RuntimeSettings, NamesTheFieldThatIsWrong) {
@@ -44,6 +76,9 @@ TEST(RuntimeSettings, NamesTheFieldThatIsWrong) {
   bad = good;
   bad.kv_cache_bytes = -1;
   expect(bad, "kv_cache_bytes");
+  bad = good;
+  bad.weight_cache = "";
+  expect(bad, "weight_cache");
 }
 
 TEST(ModelRuntime, SaysWhatAFolderMustHold) {
