@@ -22,6 +22,10 @@
 
 namespace hocket {
 
+struct AttentionKernels;
+struct AttentionState;
+struct HeadRotation;
+
 struct AttentionSettings {
   KvShape kv;
   int32_t heads = 0;  // A multiple of kv.kv_heads.
@@ -98,6 +102,20 @@ class AttentionPlan {
     int32_t token;
     int32_t position;
   };
+
+  int64_t Cost(const Tile& tile, int32_t positions) const;
+  int64_t QueryCount(const Tile& tile) const;
+  void AddTasks(int32_t index, int64_t share);
+  void MoveStores(Tile& tile);
+  AttentionState Partial(const Tile& tile, int32_t kv_head, int32_t partition) const;
+  HeadRotation RotationOf(const AttentionLayer& layer, int32_t token) const;
+  void StoreHead(const AttentionLayer& layer, const Place& place, int32_t kv_head) const;
+  void PrepareQueries(const Tile& tile, int32_t kv_head, const AttentionLayer& layer,
+                      const AttentionKernels& kernels, std::byte* queries) const;
+  void MergeFrom(int64_t from, int64_t queries, const AttentionState& next,
+                 const AttentionState& merged) const;
+  void FinishTile(const Tile& tile, int32_t kv_head, const AttentionLayer& layer,
+                  const AttentionState& state) const;
 
   AttentionSettings settings_;
   int32_t tile_tokens_ = 0;

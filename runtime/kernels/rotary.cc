@@ -36,6 +36,26 @@ void RotateHead(const float* cosines, const float* sines, size_t half, float sca
   });
 }
 
+void RotateHeadInto(const HeadRotation& rotation, const float* x, const float* bias, float scale,
+                    float* out) {
+  const size_t half = rotation.head_dim / 2;
+  ForEachVector(half, [&](auto d, size_t i) HWY_ATTR {
+    const auto cosine = hn::LoadU(d, rotation.cosines + i);
+    const auto sine = hn::LoadU(d, rotation.sines + i);
+    auto low = hn::LoadU(d, x + i);
+    auto high = hn::LoadU(d, x + half + i);
+    if (bias != nullptr) {
+      low = hn::Add(low, hn::LoadU(d, bias + i));
+      high = hn::Add(high, hn::LoadU(d, bias + half + i));
+    }
+    const auto factor = hn::Set(d, scale);
+    const auto new_low = hn::NegMulAdd(high, sine, hn::Mul(low, cosine));
+    const auto new_high = hn::MulAdd(low, sine, hn::Mul(high, cosine));
+    hn::StoreU(hn::Mul(new_low, factor), d, out + i);
+    hn::StoreU(hn::Mul(new_high, factor), d, out + half + i);
+  });
+}
+
 HWY_INLINE void PutElement(float from, float* to) { *to = from; }
 HWY_INLINE void PutElement(float from, Bf16* to) { *to = ToBf16(from); }
 
@@ -77,6 +97,7 @@ HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace hocket {
+HWY_EXPORT(RotateHeadInto);
 HWY_EXPORT(RotateAndStoreF32);
 HWY_EXPORT(RotateAndStoreBf16);
 
@@ -87,6 +108,11 @@ void RotaryAngles(std::span<const float> frequencies, int32_t position, float* c
     cosines[i] = static_cast<float>(std::cos(angle));
     sines[i] = static_cast<float>(std::sin(angle));
   }
+}
+
+void RotateHead(const HeadRotation& rotation, const float* x, const float* bias, float scale,
+                float* out) {
+  HWY_DYNAMIC_DISPATCH(RotateHeadInto)(rotation, x, bias, scale, out);
 }
 
 void RotateAndStore(const KvLayout& layout, const RotaryToken& token, float* keys, float* values) {

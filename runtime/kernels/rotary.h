@@ -17,6 +17,18 @@ namespace hocket {
 void RotaryAngles(std::span<const float> frequencies, int32_t position, float* cosines,
                   float* sines);
 
+// A token's rotation. Element i of a head turns with element i + head_dim / 2 (Su et al., 2021; the
+// layout of Hugging Face's Llama).
+struct HeadRotation {
+  int32_t head_dim = 0;
+  const float* cosines = nullptr;  // [head_dim / 2]
+  const float* sines = nullptr;
+};
+
+// out [head_dim] = (x + bias) turned and then multiplied by `scale`; bias may be null.
+void RotateHead(const HeadRotation& rotation, const float* x, const float* bias, float scale,
+                float* out);
+
 struct RotaryToken {
   float* qkv = nullptr;            // [(heads + 2 * kv_heads) * head_dim]; queries change in place.
   const float* bias = nullptr;     // Same shape, or null.

@@ -1,0 +1,225 @@
+#include "runtime/kernels/attention_partition.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace hocket {
+namespace {
+
+constexpr int64_t kAlignment = 64;
+
+int64_t Aligned(int64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+
+// Of a query with `position`, in the partition that begins at `begin`.
+int32_t Visible(int32_t position, int32_t begin) {
+  return std::clamp(position + 1 - begin, 0, kPartitionTokens);
+}
+
+int32_t Units(int32_t tokens) { return (tokens + kUnitTokens - 1) / kUnitTokens; }
+
+// Queries that the kernels take together, as even as can be.
+struct QueryGroups {
+  explicit QueryGroups(int32_t queries)
+      : count((queries + kMaxQueries - 1) / kMaxQueries), queries(queries) {}
+  int32_t Begin(int32_t group) const { return queries * group / count; }
+  int32_t count;
+  int32_t queries;
+};
+
+// Where the keys and values of a partition's units lie, ready for the kernels.
+struct UnitRows {
+  const std::byte* keys[kPartitionUnits];
+  const std::byte* values[kPartitionUnits];
+  int64_t key_stride;
+  int64_t value_stride;
+  const float* key_scales = nullptr;
+  const float* value_scales = nullptr;
+};
+
+// A partition's units of int8 become bf16 in scratch.
+void Expand(const PartitionWork& work, int32_t unit, const std::byte* head, int32_t slot,
+            UnitRows& rows) {
+  const KvShape& kv = work.kv;
+  const TileScratch& scratch = work.scratch;
+  const int64_t unit_keys = int64_t{kv.head_dim} * kUnitTokens;
+  const int64_t unit_values = int64_t{kv.value_dim()} * kUnitTokens;
+  auto* const keys = reinterpret_cast<uint16_t*>(scratch.expanded_keys) + unit * unit_keys;
+  auto* const values = reinterpret_cast<uint16_t*>(scratch.expanded_values) + unit * unit_values;
+  const auto* const from = reinterpret_cast<const int8_t*>(head);
+  for (int32_t i = 0; i < kv.head_dim / 2; ++i) {
+    work.kernels.expand(from + 2 * (int64_t{i} * kv.block_tokens + slot), 2 * kUnitTokens,
+                        keys + i * 2 * kUnitTokens);
+  }
+  work.kernels.expand(from + kv.ValuesOffset() + int64_t{slot} * kv.value_dim(), unit_values,
+                      values);
+  rows.keys[unit] = reinterpret_cast<const std::byte*>(keys);
+  rows.values[unit] = reinterpret_cast<const std::byte*>(values);
+  std::memcpy(scratch.key_scales + unit * kUnitTokens,
+              head + kv.KeyScalesOffset() + slot * sizeof(float), kUnitTokens * sizeof(float));
+  std::memcpy(scratch.value_scales + unit * kUnitTokens,
+              head + kv.ValueScalesOffset() + slot * sizeof(float), kUnitTokens * sizeof(float));
+}
+
+UnitRows FindUnits(const PartitionWork& work, int32_t begin, int32_t tokens) {
+  const KvShape& kv = work.kv;
+  UnitRows rows;
+  rows.key_stride = 4 * (kv.type == KvType::kInt8 ? kUnitTokens : kv.block_tokens);
+  rows.value_stride = 4 * int64_t{kv.value_dim()};
+  for (int32_t unit = 0; unit < Units(tokens); ++unit) {
+    const int32_t position = begin + unit * kUnitTokens;
+    const int32_t slot = position % kv.block_tokens;
+    const std::byte* const head =
+        work.layer.Head(kv, work.blocks[position / kv.block_tokens], work.kv_head);
+    if (kv.type == KvType::kInt8) {
+      Expand(work, unit, head, slot, rows);
+      continue;
+    }
+    rows.keys[unit] = head + int64_t{slot} * 4;
+    rows.values[unit] =
+        head + kv.ValuesOffset() + int64_t{slot} * kv.value_dim() * KvElementBytes(kv.type);
+  }
+  if (kv.type == KvType::kInt8) {
+    rows.key_scales = work.scratch.key_scales;
+    rows.value_scales = work.scratch.value_scales;
+  }
+  return rows;
+}
+
+// The queries of a partition, each with the positions it sees.
+struct PartitionQueries {
+  int32_t from;   // The first that sees any.
+  int32_t count;  // From there on.
+  int32_t begin;  // The partition's first position.
+  const PartitionWork& work;
+
+  int32_t SeenBy(int32_t query) const {
+    return Visible(work.first_position + (from + query) / work.group, begin);
+  }
+};
+
+void Score(const PartitionQueries& queries, const UnitRows& rows, float* scores) {
+  const PartitionWork& work = queries.work;
+  const QueryGroups groups(queries.count);
+  const int32_t units = Units(queries.SeenBy(queries.count - 1));
+  // All queries meet a few units of keys while these are in the nearest cache.
+  for (int32_t unit = 0; unit < units; unit += kMaxUnits) {
+    for (int32_t group = 0; group < groups.count; ++group) {
+      const int32_t begin = groups.Begin(group);
+      const int32_t end = groups.Begin(group + 1);
+      const int32_t count = std::min(kMaxUnits, Units(queries.SeenBy(end - 1)) - unit);
+      if (count <= 0) continue;
+      ScoreWork score;
+      score.queries = work.scratch.queries + (queries.from + begin) * kOperandRowBytes;
+      score.keys = rows.keys + unit;
+      score.key_stride = rows.key_stride;
+      score.steps = work.kv.type == KvType::kF32 ? work.kv.head_dim : work.kv.head_dim / 2;
+      score.scales = rows.key_scales == nullptr ? nullptr : rows.key_scales + unit * kUnitTokens;
+      score.scores = scores + begin * kScoreStride + unit * kUnitTokens;
+      work.kernels.score[end - begin - 1][count - 1](score);
+    }
+  }
+}
+
+// The values of the last position seen, when it is the first of a pair whose other half may hold
+// anything: that half becomes 0.
+const std::byte* HalfPair(const std::byte* row, int32_t value_dim, std::byte* to) {
+  for (int32_t i = 0; i < value_dim; ++i) {
+    uint16_t even;
+    std::memcpy(&even, row + i * sizeof(uint32_t), sizeof(even));
+    const uint32_t pair = even;
+    std::memcpy(to + i * sizeof(uint32_t), &pair, sizeof(pair));
+  }
+  return to;
+}
+
+void Weigh(const PartitionQueries& queries, const UnitRows& rows, const float* scores,
+           float* weighted) {
+  const PartitionWork& work = queries.work;
+  const KvShape& kv = work.kv;
+  const QueryGroups groups(queries.count);
+  const int64_t dim = kv.value_dim();
+  const int32_t dim_units = static_cast<int32_t>(dim / kUnitTokens);
+  const int32_t passes = (dim_units + kMaxUnits - 1) / kMaxUnits;
+  for (int32_t group = 0; group < groups.count; ++group) {
+    const int32_t begin = groups.Begin(group);
+    const int32_t end = groups.Begin(group + 1);
+    const int32_t seen = queries.SeenBy(end - 1);
+    WeighWork weigh;
+    weigh.weights = reinterpret_cast<const std::byte*>(scores + begin * kScoreStride);
+    weigh.values = rows.values;
+    weigh.value_stride = rows.value_stride;
+    weigh.out_stride = dim;
+    weigh.steps = kv.type == KvType::kF32 ? seen : seen / 2;
+    if (kv.type != KvType::kF32 && seen % 2 != 0) {
+      const std::byte* const row =
+          rows.values[seen / kUnitTokens] + seen % kUnitTokens / 2 * rows.value_stride;
+      weigh.last = HalfPair(row, kv.value_dim(), work.scratch.last_values);
+    }
+    for (int32_t pass = 0; pass < passes; ++pass) {
+      const int32_t first = dim_units * pass / passes;
+      const int32_t count = dim_units * (pass + 1) / passes - first;
+      weigh.value_offset = int64_t{first} * kUnitTokens * 4;
+      weigh.out = weighted + begin * dim + first * kUnitTokens;
+      work.kernels.weigh[end - begin - 1][count - 1](weigh);
+    }
+  }
+}
+
+}  // namespace
+
+TileScratch::TileScratch(const KvShape& kv, int64_t queries, std::byte* memory) {
+  const auto take = [&](int64_t bytes) {
+    std::byte* const part = memory;
+    memory += Aligned(bytes);
+    return part;
+  };
+  const auto floats = [&](int64_t count) { return reinterpret_cast<float*>(take(4 * count)); };
+  this->queries = take(queries * kOperandRowBytes);
+  scores = floats(queries * kScoreStride);
+  for (AttentionState* state : {&next, &merged}) {
+    state->largest = floats(queries);
+    state->sums = floats(queries);
+    state->weighted = floats(queries * kv.value_dim());
+  }
+  last_values = take(4 * int64_t{kv.value_dim()});
+  const bool expand = kv.type == KvType::kInt8;
+  expanded_keys = take(expand ? int64_t{2} * kPartitionTokens * kv.head_dim : 0);
+  expanded_values = take(expand ? int64_t{2} * kPartitionTokens * kv.value_dim() : 0);
+  key_scales = floats(kPartitionTokens);
+  value_scales = floats(kPartitionTokens);
+}
+
+int64_t TileScratch::Bytes(const KvShape& kv, int64_t queries) {
+  const TileScratch scratch(kv, queries, nullptr);
+  return reinterpret_cast<std::byte*>(scratch.value_scales) - static_cast<std::byte*>(nullptr) +
+         kPartitionTokens * static_cast<int64_t>(sizeof(float));
+}
+
+int32_t AttendPartition(const PartitionWork& work, int32_t partition, const AttentionState& state) {
+  const int32_t begin = partition * kPartitionTokens;
+  const int32_t from = std::max(0, begin - work.first_position) * work.group;
+  const PartitionQueries queries{from, work.tokens * work.group - from, begin, work};
+  const int32_t tokens = queries.SeenBy(queries.count - 1);
+  const UnitRows rows = FindUnits(work, begin, tokens);
+  float* const scores = work.scratch.scores;
+  Score(queries, rows, scores);
+  const QueryGroups groups(queries.count);
+  for (int32_t group = 0; group < groups.count; ++group) {
+    const int32_t end = groups.Begin(group + 1);
+    const int32_t padded = Units(queries.SeenBy(end - 1)) * kUnitTokens;
+    for (int32_t query = groups.Begin(group); query < end; ++query) {
+      SoftmaxWork softmax;
+      softmax.scores = scores + query * kScoreStride;
+      softmax.visible = queries.SeenBy(query);
+      softmax.padded = padded;
+      softmax.value_scales = rows.value_scales;
+      work.kernels.softmax(softmax);
+      state.largest[from + query] = softmax.largest;
+      state.sums[from + query] = softmax.sum;
+    }
+  }
+  Weigh(queries, rows, scores, state.weighted + from * work.kv.value_dim());
+  return from;
+}
+
+}  // namespace hocket

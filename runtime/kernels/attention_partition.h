@@ -1,0 +1,48 @@
+// One partition of one tile of queries: what AttentionPlan's tasks are made of, composed from the
+// inner loops of attention_kernels.h. Any thread, each with scratch of its own.
+#ifndef HOCKET_RUNTIME_KERNELS_ATTENTION_PARTITION_H_
+#define HOCKET_RUNTIME_KERNELS_ATTENTION_PARTITION_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "runtime/kernels/attention_kernels.h"
+#include "runtime/kernels/kv_shape.h"
+
+namespace hocket {
+
+// A thread's memory for a tile, laid out.
+struct TileScratch {
+  TileScratch(const KvShape& kv, int64_t queries, std::byte* memory);
+  static int64_t Bytes(const KvShape& kv, int64_t queries);  // A multiple of 64.
+
+  std::byte* queries;        // [queries][kOperandRowBytes]
+  float* scores;             // [queries][kScoreStride]
+  AttentionState next;       // A partition's,
+  AttentionState merged;     // and that of all before it.
+  std::byte* last_values;    // [value_dim] pairs
+  std::byte* expanded_keys;  // int8 only, as the next three: bf16, unit by unit.
+  std::byte* expanded_values;
+  float* key_scales;  // [kPartitionTokens]
+  float* value_scales;
+};
+
+struct PartitionWork {
+  const KvShape& kv;
+  const AttentionKernels& kernels;
+  const TileScratch& scratch;
+  KvLayer layer = {};
+  int32_t kv_head = 0;
+  const int32_t* blocks = nullptr;
+  int32_t group = 0;  // Queries of a token; query q is of token q / group.
+  int32_t tokens = 0;
+  int32_t first_position = 0;
+};
+
+// Attends to positions [partition * kPartitionTokens, ...) of the tile's queries, which
+// scratch.queries holds. Returns the first query that sees any of them; from it on, `state` is set.
+int32_t AttendPartition(const PartitionWork& work, int32_t partition, const AttentionState& state);
+
+}  // namespace hocket
+
+#endif  // HOCKET_RUNTIME_KERNELS_ATTENTION_PARTITION_H_
