@@ -7,6 +7,7 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "runtime/kernels/portable_matmul.cc"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
+#include "hwy/cache_control.h"
 #include "hwy/highway.h"
 #include "runtime/kernels/simd-inl.h"
 // clang-format on
@@ -27,9 +28,12 @@ constexpr int PanelsWith(int rows) {
   return panels >= 4 ? 4 : panels >= 2 ? 2 : 1;
 }
 
+// How far ahead of the first pass weights are fetched, in elements.
+constexpr int64_t kAhead = 1024;
+
 // Adds `count` inputs' products to y, or makes y of them when `first`. Panels lie panel_stride
 // elements apart. An output is summed over its inputs one after another, whatever the tile.
-template <int kRows, int kPanels, class T>
+template <int kRows, int kPanels, bool kFetch, class T>
 HWY_INLINE void MultiplyTile(const float* HWY_RESTRICT x, int64_t x_stride, int64_t count,
                              const T* HWY_RESTRICT panels, int64_t panel_stride, bool first,
                              float* HWY_RESTRICT y, int64_t y_stride) {
@@ -46,6 +50,10 @@ HWY_INLINE void MultiplyTile(const float* HWY_RESTRICT x, int64_t x_stride, int6
   }
   for (int64_t k = 0; k < count; ++k, panels += kPanelOutputs) {
     hn::Vec<FloatTag> w[kWidth];
+    if constexpr (kFetch) {
+      HWY_UNROLL(4)
+      for (int p = 0; p < kPanels; ++p) hwy::Prefetch(panels + p * panel_stride + kAhead);
+    }
     HWY_UNROLL(16)
     for (int j = 0; j < kWidth; ++j) {
       w[j] = LoadF32(d, panels + j / kVectors * panel_stride + j % kVectors * kLanes);
@@ -73,16 +81,22 @@ HWY_NOINLINE void MultiplyPasses(const float* x, int64_t x_stride, int64_t rows,
   for (int64_t k = 0; k < inputs; k += part) {
     const int64_t count = std::min(part, inputs - k);
     const T* const from = panels + k * kPanelOutputs;
-    int64_t passes = (rows + kRows - 1) / kRows;
-    for (int64_t r = 0; r < rows; --passes) {
+    const int64_t stride = inputs * kPanelOutputs;
+    // The first pass, of kRows, reads the weights for all. With fewer rows than 3 the processor's
+    // own fetching is ahead anyway.
+    MultiplyTile<kRows, kPanels, (kRows >= 3)>(x + k, x_stride, count, from, stride, k == 0, y,
+                                               y_stride);
+    int64_t passes = (rows - 1) / kRows;
+    for (int64_t r = kRows; r < rows; --passes) {
+      const float* const x_part = x + r * x_stride + k;
+      float* const y_rows = y + r * y_stride;
       if (rows - r > passes * (kRows - 1)) {
-        MultiplyTile<kRows, kPanels>(x + r * x_stride + k, x_stride, count, from,
-                                     inputs * kPanelOutputs, k == 0, y + r * y_stride, y_stride);
+        MultiplyTile<kRows, kPanels, false>(x_part, x_stride, count, from, stride, k == 0, y_rows,
+                                            y_stride);
         r += kRows;
       } else if constexpr (kRows > 1) {
-        MultiplyTile<kRows - 1, kPanels>(x + r * x_stride + k, x_stride, count, from,
-                                         inputs * kPanelOutputs, k == 0, y + r * y_stride,
-                                         y_stride);
+        MultiplyTile<kRows - 1, kPanels, false>(x_part, x_stride, count, from, stride, k == 0,
+                                                y_rows, y_stride);
         r += kRows - 1;
       }
     }
