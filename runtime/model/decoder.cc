@@ -4,22 +4,23 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <limits>
+#include <set>
 #include <string>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "runtime/kernels/linear.h"
+#include "absl/strings/str_join.h"
 #include "runtime/kernels/simd_target.h"
+#include "runtime/kernels/team.h"
 #include "runtime/machine.h"
 #include "runtime/model/architecture_spec.h"
 #include "runtime/model/checkpoint.h"
 #include "runtime/model/forward_pass.h"
-#include "runtime/model/kv_cache.h"
+#include "runtime/model/kv_storage.h"
 #include "runtime/model/mapped_file.h"
+#include "runtime/model/model_weights.h"
 #include "runtime/model/plan_check.h"
-#include "runtime/model/weights.h"
 
 namespace hocket {
 namespace {
@@ -27,7 +28,29 @@ namespace {
 // Rows of the largest product with the head: more gain nothing, and their logits are large.
 constexpr int32_t kMaxHeadRows = 64;
 
-template <class T>
+KvType StoredAs(KvPrecision precision) {
+  switch (precision) {
+    case KvPrecision::kF32:
+      return KvType::kF32;
+    case KvPrecision::kInt8:
+      return KvType::kInt8;
+    default:
+      return KvType::kBf16;
+  }
+}
+
+// The kernels in use: "AVX3_ZEN4, products avx512_vnni, attention avx512_bf16".
+std::string DescribeKernels(const ModelWeights& weights, KvType kv) {
+  std::set<std::string> products = {weights.head->kernel()};
+  for (const LayerWeights& layer : weights.layers) {
+    for (const auto* matrix : {&layer.qkv, &layer.attention_output, &layer.gate_up, &layer.down}) {
+      products.insert((*matrix)->kernel());
+    }
+  }
+  return absl::StrCat(SimdTargetName(), ", products ", absl::StrJoin(products, "+"), ", attention ",
+                      AttentionPlan::Kernel(kv));
+}
+
 class DecoderImpl : public Decoder {
  public:
   DecoderImpl(ArchitectureSpec spec, Checkpoint checkpoint, const RuntimeSettings& settings,
@@ -35,35 +58,35 @@ class DecoderImpl : public Decoder {
       : spec_(std::move(spec)),
         checkpoint_(std::move(checkpoint)),
         info_(std::move(info)),
-        context_(info_.threads) {
-    limits_ = {spec_.vocabulary_size, spec_.max_context_tokens, settings.max_step_tokens,
-               settings.block_tokens, 0};
-    head_rows_ = std::min(kMaxHeadRows, PaddedRows(settings.max_running_sequences));
-  }
+        team_(info_.threads),
+        limits_{spec_.vocabulary_size, spec_.max_context_tokens, settings.max_step_tokens,
+                settings.block_tokens, 0} {}
 
   absl::Status Prepare(const RuntimeSettings& settings) {
     omp_set_num_threads(info_.threads);
-    auto weights = LoadWeights<T>(spec_, checkpoint_, context_,
-                                  {settings.max_step_tokens, head_rows_, settings.progress});
-    if (!weights.ok()) return weights.status();
-    weights_ = *std::move(weights);
-    const auto size = PlanKvCache(spec_, settings.block_tokens, sizeof(T), settings.kv_cache_bytes,
-                                  settings.max_running_sequences, AvailableMemoryBytes());
+    info_.available_memory_bytes = AvailableMemoryBytes();
+    absl::Status status = LoadWeights(settings);
+    if (!status.ok()) return status;
+    const KvType kv = StoredAs(info_.kv_precision);
+    const auto size = PlanKvStorage(spec_, kv, settings.block_tokens, settings.kv_cache_bytes,
+                                    settings.max_running_sequences, AvailableMemoryBytes());
     if (!size.ok()) return size.status();
-    auto cache = KvCache<T>::Allocate(*size);
+    auto cache = KvStorage::Allocate(*size);
     if (!cache.ok()) return cache.status();
     cache_ = *std::move(cache);
     limits_.blocks = size->blocks;
-    auto pass = ForwardPass<T>::Create(spec_, weights_, cache_,
-                                       {info_.threads, settings.max_step_tokens, head_rows_});
+    auto pass = ForwardPass::Create(spec_, weights_, cache_, team_,
+                                    {settings.max_step_tokens, HeadRows(settings)});
     if (!pass.ok()) return pass.status();
     pass_ = *std::move(pass);
 
     info_.parameters = weights_.parameters;
     info_.weight_bytes = weights_.bytes;
+    info_.weights_mapped = weights_.mapped;
     info_.kv_blocks = size->blocks;
     info_.kv_cache_bytes = size->Bytes();
-    info_.cpu = absl::StrCat(SimdTargetName(), ", products ", context_.Description());
+    info_.arena_bytes = pass_->bytes();
+    info_.cpu = DescribeKernels(weights_, kv);
     // Loading ran on this thread's own team and steps will run on the engine thread's. libgomp
     // counts the threads of both, and once they are more than the CPUs its workers hardly spin
     // before they sleep: on 2 CPUs every parallel region then cost a wake-up, and small models ran
@@ -78,8 +101,7 @@ class DecoderImpl : public Decoder {
                                                  std::span<const int32_t> outputs) override {
     const absl::Status status = CheckPlan(limits_, plan, outputs);
     if (!status.ok()) return status;
-    omp_set_num_threads(info_.threads);
-    return pass_.Run(plan, outputs);
+    return pass_->Run(plan, outputs);
   }
 
   absl::Status Logits(std::span<const float> hidden, int32_t rows,
@@ -90,20 +112,36 @@ class DecoderImpl : public Decoder {
                                                      hidden.size(), " to ", logits.size(),
                                                      " elements: the sizes do not match"));
     }
-    omp_set_num_threads(info_.threads);
-    return pass_.Logits(hidden, rows, logits);
+    return pass_->Logits(hidden, rows, logits);
   }
 
  private:
+  static int32_t HeadRows(const RuntimeSettings& settings) {
+    return std::min(kMaxHeadRows, settings.max_running_sequences);
+  }
+
+  absl::Status LoadWeights(const RuntimeSettings& settings) {
+    auto weights = LoadModelWeights(spec_, checkpoint_, team_,
+                                    {
+                                        .precision = info_.precision,
+                                        .model_dir = settings.model_dir,
+                                        .weight_cache = settings.weight_cache,
+                                        .progress = settings.progress,
+                                        .notice = settings.notice,
+                                    });
+    if (!weights.ok()) return weights.status();
+    weights_ = *std::move(weights);
+    return absl::OkStatus();
+  }
+
   const ArchitectureSpec spec_;
   const Checkpoint checkpoint_;
   ModelInfo info_;
+  Team team_;
   PlanLimits limits_;
-  int32_t head_rows_ = 0;
-  LinearContext context_;
-  ModelWeights<T> weights_;
-  KvCache<T> cache_;
-  ForwardPass<T> pass_;
+  ModelWeights weights_;
+  KvStorage cache_;
+  std::unique_ptr<ForwardPass> pass_;
 };
 
 absl::Status CheckSettings(const RuntimeSettings& settings) {
@@ -132,16 +170,6 @@ std::string FolderName(const std::string& folder) {
   return error ? folder : path.filename().string();
 }
 
-template <class T>
-absl::StatusOr<std::unique_ptr<Decoder>> Build(ArchitectureSpec spec, Checkpoint checkpoint,
-                                               const RuntimeSettings& settings, ModelInfo info) {
-  auto decoder = std::make_unique<DecoderImpl<T>>(std::move(spec), std::move(checkpoint), settings,
-                                                  std::move(info));
-  const absl::Status status = decoder->Prepare(settings);
-  if (!status.ok()) return status;
-  return decoder;
-}
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Load(const RuntimeSettings& settings) {
@@ -156,8 +184,10 @@ absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Load(const RuntimeSettings& se
   ModelInfo info;
   info.name = FolderName(settings.model_dir);
   info.architecture = spec->name;
-  // Where bf16 products are not native they are still half the memory to read.
-  info.precision = settings.precision == Precision::kAuto ? Precision::kBf16 : settings.precision;
+  const PrecisionChoice choice = ChoosePrecision(settings.precision);
+  info.precision = choice.precision;
+  info.precision_reason = choice.reason;
+  info.kv_precision = ChooseKvPrecision(settings.kv_precision, info.precision);
   info.layers = spec->layers;
   info.hidden_size = spec->hidden_size;
   info.vocabulary_size = spec->vocabulary_size;
@@ -167,10 +197,11 @@ absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Load(const RuntimeSettings& se
 
   auto checkpoint = Checkpoint::Open(settings.model_dir);
   if (!checkpoint.ok()) return checkpoint.status();
-  if (info.precision == Precision::kF32) {
-    return Build<float>(*std::move(spec), *std::move(checkpoint), settings, std::move(info));
-  }
-  return Build<Bf16>(*std::move(spec), *std::move(checkpoint), settings, std::move(info));
+  auto decoder = std::make_unique<DecoderImpl>(*std::move(spec), *std::move(checkpoint), settings,
+                                               std::move(info));
+  status = decoder->Prepare(settings);
+  if (!status.ok()) return status;
+  return decoder;
 }
 
 }  // namespace hocket

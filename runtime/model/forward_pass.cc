@@ -1,29 +1,33 @@
 #include "runtime/model/forward_pass.h"
 
-#include <omp.h>
-
 #include <algorithm>
 #include <cstring>
-#include <type_traits>
 
-#include "runtime/kernels/activation.h"
 #include "runtime/kernels/rms_norm.h"
 #include "runtime/kernels/rotary.h"
+#include "runtime/model/checkpoint.h"
 
 namespace hocket {
 namespace {
 
-// Attention scratch per thread: enough for a tile of several tokens at common context lengths.
-constexpr int64_t kAttentionScratchFloats = 1 << 18;
+// From this many rows a member on, a product is limited by arithmetic even if every member reads
+// all of the weights.
+constexpr int64_t kRowsWorthOwnMember = 48;
 
-// Below this many elements waking the team takes longer than the work.
-constexpr int64_t kElementsWorthThreads = 16 * 1024;
+// Rows of a batch that one member carries: enough for full speed, few enough to share out evenly.
+constexpr int64_t kBatchRows = 64;
 
-template <class F>
-void ForEachRow(int32_t threads, int32_t rows, int64_t row_elements, F&& f) {
-#pragma omp parallel for num_threads(threads) if (rows * row_elements > kElementsWorthThreads)
-  for (int32_t row = 0; row < rows; ++row) f(row);
-}
+// Batches begin at multiples of this, which kernels like.
+constexpr int64_t kRowStep = 16;
+
+// Pieces of a product that the whole team computes, for each member.
+constexpr int64_t kPiecesOfMember = 4;
+
+// Up to this many rows, making the inputs takes less time than a barrier.
+constexpr int64_t kRowsMadeByEach = 2;
+
+// Products may read up to this many rows after the last.
+constexpr int64_t kRowPadding = 128;
 
 const float* DataOrNull(const std::vector<float>& values) {
   return values.empty() ? nullptr : values.data();
@@ -31,232 +35,259 @@ const float* DataOrNull(const std::vector<float>& values) {
 
 }  // namespace
 
-template <class T>
-absl::StatusOr<ForwardPass<T>> ForwardPass<T>::Create(const ArchitectureSpec& spec,
-                                                      const ModelWeights<T>& weights,
-                                                      KvCache<T>& cache,
-                                                      const ForwardSettings& settings) {
-  ForwardPass pass;
-  pass.spec_ = &spec;
-  pass.weights_ = &weights;
-  pass.cache_ = &cache;
-  pass.settings_ = settings;
-  pass.frequencies_ = RotaryFrequencies(spec.rotary, spec.head_dim);
-  const absl::Status status = pass.AllocateScratch();
+absl::StatusOr<std::unique_ptr<ForwardPass>> ForwardPass::Create(const ArchitectureSpec& spec,
+                                                                 const ModelWeights& weights,
+                                                                 KvStorage& cache, Team& team,
+                                                                 const ForwardSettings& settings) {
+  std::unique_ptr<ForwardPass> pass(new ForwardPass(spec, weights, cache, team, settings));
+  pass->frequencies_ = RotaryFrequencies(spec.rotary, spec.head_dim);
+  pass->positions_.reserve(settings.max_step_tokens);
+  auto attention = AttentionPlan::Create({cache.size().shape, spec.heads, team.threads(),
+                                          settings.max_step_tokens, spec.max_context_tokens});
+  if (!attention.ok()) return attention.status();
+  pass->attention_ = *std::move(attention);
+  const absl::Status status = pass->PlanMemory();
   if (!status.ok()) return status;
   return pass;
 }
 
-template <class T>
-absl::Status ForwardPass<T>::AllocateScratch() {
-  const int64_t rows = PaddedRows(settings_.max_step_tokens);
-  const int64_t head_rows = settings_.max_head_rows;
-  AttentionInput input;
-  input.layout = cache_->size().layout;
-  input.heads = spec_->heads;
-  scratch_floats_ =
-      std::max(kAttentionScratchFloats,
-               AttentionScratchFloats(input, {nullptr, 0, 1, spec_->max_context_tokens - 1}));
-  // Threads' parts start on cache lines of their own.
-  scratch_floats_ = (scratch_floats_ + 15) / 16 * 16;
-  const int64_t f32 = sizeof(float);
-  const int64_t act = sizeof(T);
-  const std::pair<AlignedBuffer*, int64_t> sizes[] = {
-      {&residual_, rows * spec_->hidden_size * f32},
-      {&normed_, rows * spec_->hidden_size * act},
-      {&qkv_, rows * spec_->QkvSize() * f32},
-      {&attended_, rows * spec_->AttentionSize() * act},
-      {&projected_, rows * spec_->hidden_size * f32},
-      {&gate_up_, rows * 2 * spec_->intermediate_size * f32},
-      {&activated_, rows * spec_->intermediate_size * act},
-      {&cosines_, rows * spec_->head_dim / 2 * f32},
-      {&sines_, rows * spec_->head_dim / 2 * f32},
-      {&hidden_, rows * spec_->hidden_size * f32},
-      {&scores_, settings_.threads * scratch_floats_ * f32},
-      {&head_input_, head_rows * spec_->hidden_size * act},
-      {&head_output_, head_rows * spec_->vocabulary_size * f32},
+absl::Status ForwardPass::PlanMemory() {
+  const int64_t rows = settings_.max_step_tokens + kRowPadding;
+  int64_t input_bytes = 0;
+  int64_t product_bytes = 0;
+  const auto include = [&](const WeightMatrix& matrix) {
+    input_bytes =
+        std::max(input_bytes, InputRowBytes(matrix.input_format(), matrix.shape().inputs));
+    product_bytes = std::max(product_bytes, matrix.scratch_bytes());
   };
-  for (const auto& [buffer, bytes] : sizes) {
-    auto allocated = AlignedBuffer::Allocate(bytes, "a step's scratch");
-    if (!allocated.ok()) return allocated.status();
-    *buffer = *std::move(allocated);
+  for (const LayerWeights& layer : weights_.layers) {
+    include(*layer.qkv);
+    include(*layer.attention_output);
+    include(*layer.gate_up);
+    include(*layer.down);
   }
-  places_.reserve(rows);
-  tiles_.reserve(rows);
-  return absl::OkStatus();
+  include(*weights_.head);
+  arena_.Reserve(&residual_, rows * spec_.hidden_size);
+  arena_.Reserve(&qkv_, rows * spec_.QkvSize());
+  arena_.Reserve(&attended_, rows * spec_.AttentionSize());
+  arena_.Reserve(&activated_, rows * spec_.intermediate_size);
+  arena_.Reserve(&hidden_, rows * spec_.hidden_size);
+  arena_.Reserve(&cosines_, rows * spec_.head_dim / 2);
+  arena_.Reserve(&sines_, rows * spec_.head_dim / 2);
+  arena_.Reserve(&input_data_, rows * input_bytes);
+  arena_.Reserve(&input_scales_, rows);
+  scratch_.resize(team_.threads());
+  for (Scratch& own : scratch_) {
+    arena_.Reserve(&own.row, std::max(spec_.hidden_size, spec_.intermediate_size));
+    arena_.Reserve(&own.input.data, (kRowsMadeByEach + kRowPadding) * input_bytes);
+    arena_.Reserve(&own.input.scales, kRowsMadeByEach);
+    arena_.Reserve(&own.product, product_bytes);
+    arena_.Reserve(&own.attention, attention_.scratch_bytes());
+  }
+  return arena_.Allocate();
 }
 
-template <class T>
-absl::StatusOr<std::span<const float>> ForwardPass<T>::Run(const StepPlan& plan,
-                                                           std::span<const int32_t> outputs) {
-  for (const BlockCopy& copy : plan.copies) cache_->CopyBlock(copy.source, copy.target);
-  const int32_t tokens = static_cast<int32_t>(plan.tokens.size());
-  if (tokens == 0) return std::span<const float>();
+template <class F>
+void ForwardPass::ForEachBatch(TeamMember& member, int64_t rows, F&& f) {
+  const int64_t members = member.count();
+  if (members > 1 && rows < kRowsWorthOwnMember * members) {
+    f(Batch{{0, rows}, /*whole_team=*/true, /*inputs_by_each=*/rows <= kRowsMadeByEach});
+    return;
+  }
+  const int64_t batches = (rows + kBatchRows * members - 1) / (kBatchRows * members) * members;
+  member.ForEach(batches, [&](int64_t i) {
+    const auto bound = [&](int64_t at) {
+      return std::min(rows, (rows * at / batches + kRowStep - 1) / kRowStep * kRowStep);
+    };
+    const Batch batch{{bound(i), bound(i + 1)}, /*whole_team=*/false, /*inputs_by_each=*/false};
+    if (batch.rows.size() > 0) f(batch);
+  });
+  member.Barrier();
+}
+
+absl::StatusOr<std::span<const float>> ForwardPass::Run(const StepPlan& plan,
+                                                        std::span<const int32_t> outputs) {
+  for (const BlockCopy& copy : plan.copies) cache_.CopyBlock(copy.source, copy.target);
+  if (plan.tokens.empty()) return std::span<const float>();
   LayOut(plan);
-  Embed(plan);
-  for (int32_t layer = 0; layer < spec_->layers; ++layer) {
-    const absl::Status status = RunLayer(layer, tokens);
-    if (!status.ok()) return status;
+  for (Scratch& own : scratch_) own.status = absl::OkStatus();
+  team_.Run([&](TeamMember& member) { RunMember(member, plan, outputs); });
+  for (const Scratch& own : scratch_) {
+    if (!own.status.ok()) return own.status;
   }
-  const int64_t hidden = spec_->hidden_size;
-  const std::vector<float>& last_bias = weights_->layers.back().down_bias;
-  const RmsNormWeights norm{weights_->final_norm.data(), static_cast<float>(spec_->norm_epsilon),
-                            spec_->hidden_size};
-  ForEachRow(settings_.threads, static_cast<int32_t>(outputs.size()), hidden, [&](int32_t i) {
-    const int64_t offset = outputs[i] * hidden;
-    AddRmsNorm(norm, projected_.As<float>() + offset, DataOrNull(last_bias),
-               residual_.As<float>() + offset, hidden_.As<float>() + i * hidden);
-  });
-  return std::span<const float>(hidden_.As<float>(), outputs.size() * hidden);
+  return std::span<const float>(hidden_, outputs.size() * spec_.hidden_size);
 }
 
-template <class T>
-void ForwardPass<T>::LayOut(const StepPlan& plan) {
-  AttentionInput input;
-  input.layout = cache_->size().layout;
-  input.heads = spec_->heads;
-  const int32_t block_tokens = input.layout.block_tokens;
-  places_.clear();
-  tiles_.clear();
+void ForwardPass::LayOut(const StepPlan& plan) {
+  positions_.clear();
+  attention_.Clear();
   for (const PlanRow& row : plan.rows) {
-    const BlockId* blocks = plan.blocks.data() + row.block_begin;
-    for (int32_t i = 0; i < row.token_count; ++i) {
-      const int32_t position = row.first_position + i;
-      places_.push_back({position, blocks[position / block_tokens], position % block_tokens});
+    attention_.Add({plan.blocks.data() + row.block_begin, row.token_begin, row.token_count,
+                    row.first_position});
+    for (int32_t i = 0; i < row.token_count; ++i) positions_.push_back(row.first_position + i);
+  }
+  attention_.Finish();
+}
+
+void ForwardPass::RunMember(TeamMember& member, const StepPlan& plan,
+                            std::span<const int32_t> outputs) {
+  const int64_t rows = static_cast<int64_t>(plan.tokens.size());
+  const int64_t wanted = static_cast<int64_t>(outputs.size());
+  const int32_t last = spec_.layers - 1;
+  Embed(member, plan);
+  ForEachBatch(member, rows, [&](const Batch& batch) { Project(member, 0, batch); });
+  for (int32_t layer = 0; layer < last; ++layer) {
+    Attend(member, layer);
+    ForEachBatch(member, rows, [&](const Batch& batch) {
+      OutputAndMlp(member, layer, batch, residual_, {});
+      Project(member, layer + 1, batch);
+    });
+  }
+  // After the last layer's attention only the rows that are wanted go on.
+  Attend(member, last);
+  ForEachBatch(member, wanted, [&](const Batch& batch) {
+    const int64_t hidden = spec_.hidden_size;
+    const IndexRange own = OwnRows(member, batch);
+    for (int64_t i = own.begin; i < own.end; ++i) {
+      std::memcpy(hidden_ + i * hidden, residual_ + outputs[i] * hidden, hidden * sizeof(float));
     }
-    const int32_t step =
-        AttentionTileTokens(input, row.first_position + row.token_count, scratch_floats_);
-    for (int32_t i = 0; i < row.token_count; i += step) {
-      tiles_.push_back({blocks, row.token_begin + i, std::min(step, row.token_count - i),
-                        row.first_position + i});
-    }
+    if (batch.whole_team) member.Barrier();
+    OutputAndMlp(member, last, batch, hidden_, outputs);
+    NormalizeFinally(member, own);
+  });
+}
+
+void ForwardPass::Embed(TeamMember& member, const StepPlan& plan) {
+  const int64_t hidden = spec_.hidden_size;
+  const int64_t half = spec_.head_dim / 2;
+  const IndexRange mine = member.Share(static_cast<int64_t>(plan.tokens.size()));
+  for (int64_t i = mine.begin; i < mine.end; ++i) {
+    ConvertElements(weights_.embedding, plan.tokens[i] * hidden, hidden, residual_ + i * hidden);
+    RotaryAngles(frequencies_, positions_[i], cosines_ + i * half, sines_ + i * half);
+  }
+  member.Barrier();
+}
+
+IndexRange ForwardPass::OwnRows(const TeamMember& member, const Batch& batch) {
+  return batch.whole_team ? member.Share(batch.rows.size()) : batch.rows;
+}
+
+template <class MakeRow>
+void ForwardPass::Product(TeamMember& member, const WeightMatrix& matrix, const Batch& batch,
+                          const ProductOutput& output, MakeRow&& make_row) {
+  Scratch& own = scratch_[member.index()];
+  const int64_t inputs = matrix.shape().inputs;
+  InputRows input = batch.inputs_by_each ? own.input : InputRows{{}, input_data_, 0, input_scales_};
+  input.format = matrix.input_format();
+  input.stride_bytes = InputRowBytes(input.format, inputs);
+  const IndexRange made = batch.inputs_by_each ? batch.rows : OwnRows(member, batch);
+  for (int64_t row = made.begin; row < made.end; ++row) {
+    StoreInputRow(make_row(row, own.row), inputs, row, input);
+  }
+  if (!batch.whole_team) {
+    own.status.Update(matrix.Multiply(input, batch.rows, {0, matrix.units()}, output, own.product));
+    return;
+  }
+  if (!batch.inputs_by_each) member.Barrier();
+  // Members take pieces as they come, so that one whom a neighbour holds up delays the others
+  // little.
+  const int64_t units = matrix.units();
+  const int64_t pieces = std::min(units, kPiecesOfMember * member.count());
+  member.ForEach(pieces, [&](int64_t i) {
+    const IndexRange piece{units * i / pieces, units * (i + 1) / pieces};
+    own.status.Update(matrix.Multiply(input, batch.rows, piece, output, own.product));
+  });
+  member.Barrier();
+}
+
+void ForwardPass::Project(TeamMember& member, int32_t index, const Batch& batch) {
+  const LayerWeights& layer = weights_.layers[index];
+  const RmsNormWeights norm{layer.attention_norm.data(), static_cast<float>(spec_.norm_epsilon),
+                            spec_.hidden_size};
+  const int64_t hidden = spec_.hidden_size;
+  Product(member, *layer.qkv, batch, {qkv_, spec_.QkvSize(), DataOrNull(layer.qkv_bias)},
+          [&](int64_t row, float* to) {
+            AddRmsNorm(norm, nullptr, nullptr, residual_ + row * hidden, to);
+            return to;
+          });
+}
+
+// `taken` names the rows of attended_ that go on, all of them when it is empty.
+void ForwardPass::OutputAndMlp(TeamMember& member, int32_t index, const Batch& batch,
+                               float* residual, std::span<const int32_t> taken) {
+  const LayerWeights& layer = weights_.layers[index];
+  const RmsNormWeights norm{layer.mlp_norm.data(), static_cast<float>(spec_.norm_epsilon),
+                            spec_.hidden_size};
+  const int64_t hidden = spec_.hidden_size;
+  const int64_t attention = spec_.AttentionSize();
+  const int64_t intermediate = spec_.intermediate_size;
+  Product(member, *layer.attention_output, batch,
+          {residual, hidden, DataOrNull(layer.attention_output_bias), true},
+          [&](int64_t row, float*) {
+            return attended_ + (taken.empty() ? row : taken[row]) * attention;
+          });
+  Product(member, *layer.gate_up, batch, {activated_, intermediate, DataOrNull(layer.gate_up_bias)},
+          [&](int64_t row, float* to) {
+            AddRmsNorm(norm, nullptr, nullptr, residual + row * hidden, to);
+            return to;
+          });
+  Product(member, *layer.down, batch, {residual, hidden, DataOrNull(layer.down_bias), true},
+          [&](int64_t row, float*) { return activated_ + row * intermediate; });
+}
+
+void ForwardPass::NormalizeFinally(const TeamMember& member, IndexRange rows) {
+  const int64_t hidden = spec_.hidden_size;
+  const RmsNormWeights norm{weights_.final_norm.data(), static_cast<float>(spec_.norm_epsilon),
+                            spec_.hidden_size};
+  float* const normed = scratch_[member.index()].row;
+  for (int64_t i = rows.begin; i < rows.end; ++i) {
+    AddRmsNorm(norm, nullptr, nullptr, hidden_ + i * hidden, normed);
+    std::memcpy(hidden_ + i * hidden, normed, hidden * sizeof(float));
   }
 }
 
-template <class T>
-void ForwardPass<T>::Embed(const StepPlan& plan) {
-  const int64_t hidden = spec_->hidden_size;
-  const int64_t half = spec_->head_dim / 2;
-  ForEachRow(settings_.threads, static_cast<int32_t>(plan.tokens.size()), hidden, [&](int32_t i) {
-    float* const row = residual_.As<float>() + i * hidden;
-    const int64_t first = plan.tokens[i] * hidden;
-    if constexpr (std::is_same_v<T, Bf16>) {
-      // Rounded to the model's precision, whatever the checkpoint's.
-      Bf16* const rounded = normed_.As<Bf16>() + i * hidden;
-      ConvertElements(weights_->embedding, first, hidden, rounded);
-      Convert(rounded, hidden, row);
-    } else {
-      ConvertElements(weights_->embedding, first, hidden, row);
-    }
-    RotaryAngles(frequencies_, places_[i].position, cosines_.As<float>() + i * half,
-                 sines_.As<float>() + i * half);
-  });
-}
-
-template <class T>
-absl::Status ForwardPass<T>::RunLayer(int32_t index, int32_t tokens) {
-  const LayerWeights<T>& layer = weights_->layers[index];
-  const bool first = index == 0;
-  static const std::vector<float> no_bias;
-  Normalize(layer.attention_norm, first ? nullptr : projected_.As<float>(),
-            first ? no_bias : weights_->layers[index - 1].down_bias, tokens);
-  absl::Status status = layer.qkv.Multiply(normed_.As<T>(), tokens, qkv_.As<float>());
-  if (!status.ok()) return status;
-  StoreKeysAndValues(index, tokens);
-  Attention(index);
-  status = layer.attention_output.Multiply(attended_.As<T>(), tokens, projected_.As<float>());
-  if (!status.ok()) return status;
-  Normalize(layer.mlp_norm, projected_.As<float>(), layer.attention_output_bias, tokens);
-  status = layer.gate_up.Multiply(normed_.As<T>(), tokens, gate_up_.As<float>());
-  if (!status.ok()) return status;
-  Activate(layer, tokens);
-  return layer.down.Multiply(activated_.As<T>(), tokens, projected_.As<float>());
-}
-
-// residual += delta + delta_bias; normed = norm(residual).
-template <class T>
-void ForwardPass<T>::Normalize(const std::vector<float>& scale, const float* delta,
-                               const std::vector<float>& delta_bias, int32_t tokens) {
-  const int64_t hidden = spec_->hidden_size;
-  const RmsNormWeights norm{scale.data(), static_cast<float>(spec_->norm_epsilon),
-                            spec_->hidden_size};
-  ForEachRow(settings_.threads, tokens, hidden, [&](int32_t i) {
-    AddRmsNorm(norm, delta == nullptr ? nullptr : delta + i * hidden, DataOrNull(delta_bias),
-               residual_.As<float>() + i * hidden, normed_.As<T>() + i * hidden);
-  });
-}
-
-template <class T>
-void ForwardPass<T>::StoreKeysAndValues(int32_t layer, int32_t tokens) {
-  const int64_t half = spec_->head_dim / 2;
-  const int64_t stride = spec_->QkvSize();
-  const float* bias = DataOrNull(weights_->layers[layer].qkv_bias);
-  ForEachRow(settings_.threads, tokens, stride, [&](int32_t i) {
-    const RotaryToken token{qkv_.As<float>() + i * stride,
-                            bias,
-                            cosines_.As<float>() + i * half,
-                            sines_.As<float>() + i * half,
-                            spec_->heads,
-                            places_[i].block,
-                            places_[i].slot};
-    RotateAndStore(cache_->size().layout, token, cache_->LayerKeys(layer),
-                   cache_->LayerValues(layer));
-  });
-}
-
-template <class T>
-void ForwardPass<T>::Attention(int32_t layer) {
-  const AttentionInput input{cache_->size().layout, spec_->heads, qkv_.As<float>(),
-                             spec_->QkvSize()};
-  const T* keys = cache_->LayerKeys(layer);
-  const T* values = cache_->LayerValues(layer);
-  const int32_t tasks = static_cast<int32_t>(tiles_.size()) * spec_->kv_heads;
-#pragma omp parallel for num_threads(settings_.threads) schedule(dynamic)
-  for (int32_t task = 0; task < tasks; ++task) {
-    float* const scratch = scores_.As<float>() + omp_get_thread_num() * scratch_floats_;
-    Attend(input, tiles_[task / spec_->kv_heads], task % spec_->kv_heads, keys, values, scratch,
-           attended_.As<T>());
+void ForwardPass::Attend(TeamMember& member, int32_t index) {
+  const AttentionLayer layer{
+      .kv = cache_.Layer(index),
+      .qkv = qkv_,
+      .qkv_stride = spec_.QkvSize(),
+      .cosines = cosines_,
+      .sines = sines_,
+      .out = attended_,
+      .out_stride = spec_.AttentionSize(),
+  };
+  std::byte* const scratch = scratch_[member.index()].attention;
+  if (attention_.stores() > 0) {
+    member.ForEach(attention_.stores(), [&](int64_t i) { attention_.Store(i, layer); });
+    member.Barrier();
+  }
+  member.ForEach(attention_.tasks(), [&](int64_t i) { attention_.Run(i, layer, scratch); });
+  member.Barrier();
+  if (attention_.merges() > 0) {
+    member.ForEach(attention_.merges(), [&](int64_t i) { attention_.Merge(i, layer); });
+    member.Barrier();
   }
 }
 
-template <class T>
-void ForwardPass<T>::Activate(const LayerWeights<T>& layer, int32_t tokens) {
-  const int64_t size = spec_->intermediate_size;
-  ForEachRow(settings_.threads, tokens, 4 * size, [&](int32_t i) {
-    SwiGlu(gate_up_.As<float>() + i * 2 * size, DataOrNull(layer.gate_up_bias), size,
-           activated_.As<T>() + i * size);
-  });
-}
-
-template <class T>
-absl::Status ForwardPass<T>::Logits(std::span<const float> hidden, int32_t rows,
-                                    std::span<float> logits) {
+absl::Status ForwardPass::Logits(std::span<const float> hidden, int32_t rows,
+                                 std::span<float> logits) {
+  const int64_t size = spec_.hidden_size;
+  const int64_t vocabulary = spec_.vocabulary_size;
   for (int32_t first = 0; first < rows; first += settings_.max_head_rows) {
     const int32_t count = std::min(settings_.max_head_rows, rows - first);
-    const absl::Status status =
-        HeadGroup(hidden.data() + int64_t{first} * spec_->hidden_size, count,
-                  logits.data() + int64_t{first} * spec_->vocabulary_size);
-    if (!status.ok()) return status;
+    const float* const from = hidden.data() + first * size;
+    for (Scratch& own : scratch_) own.status = absl::OkStatus();
+    team_.Run([&](TeamMember& member) {
+      ForEachBatch(member, count, [&](const Batch& batch) {
+        Product(member, *weights_.head, batch, {logits.data() + first * vocabulary, vocabulary},
+                [&](int64_t row, float*) { return from + row * size; });
+      });
+    });
+    for (const Scratch& own : scratch_) {
+      if (!own.status.ok()) return own.status;
+    }
   }
   return absl::OkStatus();
 }
-
-template <class T>
-absl::Status ForwardPass<T>::HeadGroup(const float* hidden, int32_t rows, float* logits) {
-  Convert(hidden, int64_t{rows} * spec_->hidden_size, head_input_.As<T>());
-  // The product writes padded rows too, which the caller's memory may not have.
-  const bool in_place = PaddedRows(rows) == rows;
-  float* const output = in_place ? logits : head_output_.As<float>();
-  const absl::Status status = weights_->head.Multiply(head_input_.As<T>(), rows, output);
-  if (!status.ok() || in_place) return status;
-  const int64_t vocabulary = spec_->vocabulary_size;
-  ForEachRow(settings_.threads, rows, vocabulary, [&](int32_t row) {
-    std::memcpy(logits + row * vocabulary, output + row * vocabulary, vocabulary * sizeof(float));
-  });
-  return absl::OkStatus();
-}
-
-template class ForwardPass<float>;
-template class ForwardPass<Bf16>;
 
 }  // namespace hocket
