@@ -64,7 +64,7 @@ def verdict(reached):
 def ratio_row(best, shape, case, engine):
     """Ours against the best of the peer's settings; None where nothing is to be compared."""
     weights = engine.partition(":")[2]
-    bits = weights if weights in ("int8", "int4") else "int8"
+    bits = "int4" if weights.startswith("int4") else "int8"
     peers = {name: figure for (its_shape, its_case, name), figure in best.items()
              if (its_shape, its_case) == (shape, case) and name.startswith(f"openvino:{bits}")}
     if not peers:
