@@ -61,7 +61,7 @@ absl::Status CheckUnits(const MatmulShape& shape, const OneDnnMatmul& matmul) {
   if (!packed.ok()) return packed.status();
   const absl::Status status = matmul.Pack(weights.data(), packed->data());
   if (!status.ok()) return status;
-  return CheckRowInvariance(shape, 1, weights.data(), matmul, packed->data());
+  return CheckRowInvariance(shape, matmul, packed->data());
 }
 
 }  // namespace
@@ -72,7 +72,7 @@ absl::StatusOr<std::shared_ptr<const OneDnnMatmul>> FloatMatrixContext::PrepareU
   const auto [found, inserted] = prepared_.try_emplace(shape);
   if (!inserted || backend_ == Backend::kPortable) return found->second;
   const bool any = backend_ == Backend::kOneDnn;
-  auto matmul = OneDnnMatmul::Create(shape, 1, team_.threads(),
+  auto matmul = OneDnnMatmul::Create(shape, team_.threads(),
                                      any ? KernelChoice::kAny : KernelChoice::kBlocked);
   if (!matmul.ok()) {
     if (any) return matmul.status();

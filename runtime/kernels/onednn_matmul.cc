@@ -21,10 +21,8 @@ namespace hocket {
 
 namespace {
 
-// Row counts above this are sampled by CheckRowInvariance, each half as large again as the one
-// before: the kernels' row tiles are far smaller, and only how a library splits the work between
-// threads could still change.
-constexpr int32_t kCheckedRows = 64;
+// The row count whose layout of the weights serves all.
+constexpr int32_t kMiddlingRows = 64;
 
 // Of every product. With weights read from memory 4 rows took 10 % less time than 1 and 23 % less
 // than 2 (oneDNN 3.2, bf16, Zen 4).
@@ -87,9 +85,10 @@ class OneDnnMatmulImpl : public OneDnnMatmul {
   OneDnnMatmulImpl(const MatmulShape& shape, int32_t callers, KernelChoice choice)
       : shape_(shape), choice_(choice), places_(callers) {}
 
-  absl::Status Build(int32_t threads) {
+  // The library fixes a primitive's threads when it makes it: one, whoever calls it later.
+  absl::Status Build() {
     const int32_t previous_threads = omp_get_max_threads();
-    omp_set_num_threads(threads);
+    omp_set_num_threads(1);
     absl::Status status;
     try {
       status = BuildPrimitives();
@@ -165,7 +164,7 @@ class OneDnnMatmulImpl : public OneDnnMatmul {
     // The layout that suits a middling row count; every other count then uses it.
     const dnnl::memory::desc any({shape_.inputs, shape_.outputs}, type(),
                                  dnnl::memory::format_tag::any);
-    const auto middling = Describe(std::min(shape_.max_rows, kCheckedRows), any);
+    const auto middling = Describe(std::min(shape_.max_rows, kMiddlingRows), any);
     packed_ = middling.weights_desc();
     implementation_ = middling.impl_info_str();
     for (int32_t rows = kFewestRows; rows <= shape_.max_rows; rows = PaddedRows(rows + 1)) {
@@ -241,8 +240,7 @@ class InvarianceCheck {
     return absl::OkStatus();
   }
 
-  absl::Status Compare(const OneDnnMatmul& matmul, const void* packed, int32_t rows,
-                       int32_t threads) {
+  absl::Status Compare(const OneDnnMatmul& matmul, const void* packed, int32_t rows) {
     const auto drawn = [](int32_t row) { return (row * 5 + 3) % kBank; };
     for (int32_t r = 0; r < rows; ++r) {
       std::memcpy(x_.data() + r * row_bytes_, bank_.data() + drawn(r) * row_bytes_, row_bytes_);
@@ -252,9 +250,9 @@ class InvarianceCheck {
     for (int32_t r = 0; r < rows; ++r) {
       if (std::memcmp(&y_[r * shape_.outputs], &expected_[drawn(r) * shape_.outputs],
                       shape_.outputs * sizeof(float)) != 0) {
-        return absl::FailedPreconditionError(
-            absl::StrCat(matmul.implementation(), " gives row ", r, " of ", rows, " on ", threads,
-                         " threads other bits than among ", kFewestRows, " rows"));
+        return absl::FailedPreconditionError(absl::StrCat(matmul.implementation(), " gives row ", r,
+                                                          " of ", rows, " other bits than among ",
+                                                          kFewestRows, " rows"));
       }
     }
     return absl::OkStatus();
@@ -280,41 +278,21 @@ int32_t PaddedRows(int32_t rows) {
 }
 
 absl::StatusOr<std::unique_ptr<OneDnnMatmul>> OneDnnMatmul::Create(const MatmulShape& shape,
-                                                                   int32_t threads, int32_t callers,
+                                                                   int32_t callers,
                                                                    KernelChoice choice) {
   auto matmul = std::make_unique<OneDnnMatmulImpl>(shape, callers, choice);
-  const absl::Status status = matmul->Build(threads);
+  const absl::Status status = matmul->Build();
   if (!status.ok()) return status;
   return matmul;
 }
 
-absl::Status CheckRowInvariance(const MatmulShape& shape, int32_t threads, const void* weights,
-                                const OneDnnMatmul& matmul, const void* packed) {
+absl::Status CheckRowInvariance(const MatmulShape& shape, const OneDnnMatmul& matmul,
+                                const void* packed) {
   InvarianceCheck check(shape, matmul.scratch_bytes());
   absl::Status status = check.Reference(matmul, packed);
-  int32_t next_sample = kCheckedRows * 3 / 2;
   for (int32_t rows = kFewestRows; status.ok() && rows <= shape.max_rows;
        rows = PaddedRows(rows + 1)) {
-    if (rows > kCheckedRows && rows < std::min(next_sample, shape.max_rows)) continue;
-    if (rows >= next_sample) next_sample = rows * 3 / 2;
-    status = check.Compare(matmul, packed, rows, threads);
-  }
-  if (!status.ok() || threads == 1) return status;
-
-  MatmulShape small = shape;
-  small.max_rows = std::min(shape.max_rows, PaddedRows(16));
-  const auto single = OneDnnMatmul::Create(small, 1);
-  if (!single.ok()) return single.status();
-  InvarianceCheck check_single(shape, std::max((*single)->scratch_bytes(), matmul.scratch_bytes()));
-  status = check_single.Reference(matmul, packed);
-  // Packed anew, since the two may have chosen different layouts, which is no harm: to refuse them
-  // would leave the choice of kernel, and with it the bits, to the number of threads.
-  std::vector<char> repacked((*single)->packed_bytes() + 64);
-  char* aligned = repacked.data() + (64 - reinterpret_cast<uintptr_t>(repacked.data()) % 64);
-  if (status.ok()) status = (*single)->Pack(weights, aligned);
-  for (int32_t rows = kFewestRows; status.ok() && rows <= small.max_rows;
-       rows = PaddedRows(rows + 1)) {
-    status = check_single.Compare(**single, aligned, rows, 1);
+    status = check.Compare(matmul, packed, rows);
   }
   return status;
 }

@@ -40,12 +40,11 @@ enum class KernelChoice {
 
 class OneDnnMatmul {
  public:
-  // Each product runs on `threads` threads of its own, or alone with 1: then it may be called from
-  // within a parallel region, by at most `callers` at a time without waiting for another.
-  // UNIMPLEMENTED when oneDNN has no such kernel for the shape on this CPU.
+  // Every product runs on the thread that calls it, within a parallel region too; more than
+  // `callers` at a time wait for one another. UNIMPLEMENTED when oneDNN has no such kernel for the
+  // shape on this CPU.
   static absl::StatusOr<std::unique_ptr<OneDnnMatmul>> Create(
-      const MatmulShape& shape, int32_t threads, int32_t callers = 1,
-      KernelChoice choice = KernelChoice::kBlocked);
+      const MatmulShape& shape, int32_t callers, KernelChoice choice = KernelChoice::kBlocked);
   virtual ~OneDnnMatmul() = default;
 
   virtual int64_t packed_bytes() const = 0;
@@ -61,11 +60,11 @@ class OneDnnMatmul {
                                 float* y) const = 0;
 };
 
-// Whether a row has the same bits at every row count, place and thread count: runs them all on
-// random rows (large row counts are sampled) and compares. FAILED_PRECONDITION naming the first
-// that differs. `packed` is what Pack made of `weights`.
-absl::Status CheckRowInvariance(const MatmulShape& shape, int32_t threads, const void* weights,
-                                const OneDnnMatmul& matmul, const void* packed);
+// Whether a row has the same bits at every row count and place: runs them all on random rows and
+// compares. FAILED_PRECONDITION naming the first that differs. `packed` is what Pack made of random
+// weights.
+absl::Status CheckRowInvariance(const MatmulShape& shape, const OneDnnMatmul& matmul,
+                                const void* packed);
 
 }  // namespace hocket
 
