@@ -164,7 +164,8 @@ class Loader {
 
   absl::Status CheckMemory() const {
     const int64_t bytes = packed_bytes_ + float_bytes_;
-    const int64_t available = AvailableMemoryBytes();
+    const int64_t available =
+        settings_.memory_bytes > 0 ? settings_.memory_bytes : AvailableMemoryBytes();
     if (bytes <= available) return absl::OkStatus();
     return absl::ResourceExhaustedError(absl::StrCat(
         "the weights take ", bytes, " bytes as ", std::string(PrecisionName(settings_.precision)),

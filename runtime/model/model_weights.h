@@ -56,6 +56,7 @@ struct WeightSettings {
   Precision head_precision = Precision::kAuto;  // kAuto: int8 with int4 weights, else as they are.
   std::string model_dir;
   std::string weight_cache = "auto";  // "auto", "off", or a folder. Only quantized weights use it.
+  int64_t memory_bytes = 0;  // What the weights may take. 0: what machine and cgroup leave.
   std::function<void(std::string_view stage, double fraction)> progress;  // May be empty.
   std::function<void(std::string_view line)> notice;  // For the log. May be empty.
 };
