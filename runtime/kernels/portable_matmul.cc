@@ -20,12 +20,11 @@ namespace HWY_NAMESPACE {
 constexpr int kVectors = kPanelOutputs / hn::MaxLanes(FloatTag());
 
 // Rows that share a pass over panels, at most, and panels that share one over as many rows: as many
-// as leave their sums in registers, and enough sums that additions need not wait for one another.
+// as leave sums and weights in registers, and enough sums that none waits long for the one before.
 constexpr int kMostRows = 6;
 constexpr int PanelsWith(int rows) {
-  const int sums = kVectors == 1 ? 24 : 12;
-  const int panels = sums / (rows * kVectors);
-  return panels >= 4 ? 4 : panels >= 2 ? 2 : 1;
+  if (kVectors == 1) return 4;
+  return kVectors == 2 && rows <= 2 ? 2 : 1;
 }
 
 // How far ahead of the first pass weights are fetched, in elements.
@@ -82,10 +81,10 @@ HWY_NOINLINE void MultiplyPasses(const float* x, int64_t x_stride, int64_t rows,
     const int64_t count = std::min(part, inputs - k);
     const T* const from = panels + k * kPanelOutputs;
     const int64_t stride = inputs * kPanelOutputs;
-    // The first pass, of kRows, reads the weights for all. With fewer rows than 3 the processor's
-    // own fetching is ahead anyway.
-    MultiplyTile<kRows, kPanels, (kRows >= 3)>(x + k, x_stride, count, from, stride, k == 0, y,
-                                               y_stride);
+    // The first pass, of kRows, reads the weights for all. With few rows the processor's own
+    // fetching is enough, and more is in its way.
+    constexpr bool kFetch = kRows * sizeof(float) / sizeof(T) >= 3;
+    MultiplyTile<kRows, kPanels, kFetch>(x + k, x_stride, count, from, stride, k == 0, y, y_stride);
     int64_t passes = (rows - 1) / kRows;
     for (int64_t r = kRows; r < rows; --passes) {
       const float* const x_part = x + r * x_stride + k;
