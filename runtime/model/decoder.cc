@@ -3,6 +3,7 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <bit>
 #include <filesystem>
 #include <set>
 #include <string>
@@ -64,29 +65,13 @@ class DecoderImpl : public Decoder {
 
   absl::Status Prepare(const RuntimeSettings& settings) {
     omp_set_num_threads(info_.threads);
+    info_.process_bytes = ProcessResidentBytes();
     info_.available_memory_bytes = AvailableMemoryBytes();
     absl::Status status = LoadWeights(settings);
+    if (status.ok()) status = CreatePass(settings);
+    if (status.ok()) status = AllocateCache(settings);
     if (!status.ok()) return status;
-    const KvType kv = StoredAs(info_.kv_precision);
-    const auto size = PlanKvStorage(spec_, kv, settings.block_tokens, settings.kv_cache_bytes,
-                                    settings.max_running_sequences, AvailableMemoryBytes());
-    if (!size.ok()) return size.status();
-    auto cache = KvStorage::Allocate(*size);
-    if (!cache.ok()) return cache.status();
-    cache_ = *std::move(cache);
-    limits_.blocks = size->blocks;
-    auto pass = ForwardPass::Create(spec_, weights_, cache_, team_,
-                                    {settings.max_step_tokens, HeadRows(settings)});
-    if (!pass.ok()) return pass.status();
-    pass_ = *std::move(pass);
-
-    info_.parameters = weights_.parameters;
-    info_.weight_bytes = weights_.bytes;
-    info_.weights_mapped = weights_.mapped;
-    info_.kv_blocks = size->blocks;
-    info_.kv_cache_bytes = size->Bytes();
-    info_.arena_bytes = pass_->bytes();
-    info_.cpu = DescribeKernels(weights_, kv);
+    info_.cpu = DescribeKernels(weights_, StoredAs(info_.kv_precision));
     // Loading ran on this thread's own team and steps will run on the engine thread's. libgomp
     // counts the threads of both, and once they are more than the CPUs its workers hardly spin
     // before they sleep: on 2 CPUs every parallel region then cost a wake-up, and small models ran
@@ -126,11 +111,48 @@ class DecoderImpl : public Decoder {
                                         .precision = info_.precision,
                                         .model_dir = settings.model_dir,
                                         .weight_cache = settings.weight_cache,
+                                        .memory_bytes = info_.available_memory_bytes,
                                         .progress = settings.progress,
                                         .notice = settings.notice,
                                     });
     if (!weights.ok()) return weights.status();
     weights_ = *std::move(weights);
+    info_.parameters = weights_.parameters;
+    info_.weight_bytes = weights_.bytes;
+    info_.weights_mapped = weights_.mapped;
+    info_.embedding_bytes = static_cast<int64_t>(weights_.embedding.bytes.size());
+    return absl::OkStatus();
+  }
+
+  // The pass knows the cache's shape from the start; its blocks come last, from what is left.
+  absl::Status CreatePass(const RuntimeSettings& settings) {
+    const KvShape shape = {StoredAs(info_.kv_precision), spec_.kv_heads, spec_.head_dim,
+                           settings.block_tokens};
+    auto no_blocks = KvStorage::Allocate({shape, spec_.layers, 0});
+    if (!no_blocks.ok()) return no_blocks.status();
+    cache_ = *std::move(no_blocks);
+    auto pass = ForwardPass::Create(spec_, weights_, cache_, team_,
+                                    {settings.max_step_tokens, HeadRows(settings)});
+    if (!pass.ok()) return pass.status();
+    pass_ = *std::move(pass);
+    info_.arena_bytes = pass_->bytes();
+    return absl::OkStatus();
+  }
+
+  absl::Status AllocateCache(const RuntimeSettings& settings) {
+    // Counted from before the loading, as mapped weights and an arena that no step has touched do
+    // not show in what is available now.
+    const int64_t left =
+        std::max<int64_t>(0, info_.available_memory_bytes - info_.weight_bytes - info_.arena_bytes);
+    const auto size = PlanKvStorage(spec_, cache_.size().shape.type, settings.block_tokens,
+                                    settings.kv_cache_bytes, settings.max_running_sequences, left);
+    if (!size.ok()) return size.status();
+    auto cache = KvStorage::Allocate(*size);
+    if (!cache.ok()) return cache.status();
+    cache_ = *std::move(cache);
+    limits_.blocks = size->blocks;
+    info_.kv_blocks = size->blocks;
+    info_.kv_cache_bytes = size->Bytes();
     return absl::OkStatus();
   }
 
@@ -148,8 +170,9 @@ absl::Status CheckSettings(const RuntimeSettings& settings) {
   const auto invalid = [](const std::string& field, int64_t value, const std::string& expected) {
     return absl::InvalidArgumentError(absl::StrCat(field, " is ", value, ", expected ", expected));
   };
-  if (settings.block_tokens < 16 || settings.block_tokens % 16 != 0) {
-    return invalid("block_tokens", settings.block_tokens, "a positive multiple of 16");
+  if (settings.block_tokens < 16 || settings.block_tokens > 256 ||
+      !std::has_single_bit(static_cast<uint32_t>(settings.block_tokens))) {
+    return invalid("block_tokens", settings.block_tokens, "16, 32, 64, 128 or 256");
   }
   if (settings.threads < 0) return invalid("threads", settings.threads, "0 or more");
   if (settings.kv_cache_bytes < 0) {

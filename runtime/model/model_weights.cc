@@ -59,7 +59,6 @@ class Loader {
     if (status.ok() && packed_bytes_ > 0) status = LoadQuantized();
     if (status.ok()) status = LoadFloats();
     if (!status.ok()) return status;
-    Report(kReading, 1.0);
     return std::move(weights_);
   }
 
