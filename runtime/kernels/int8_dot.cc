@@ -8,12 +8,13 @@ namespace {
 constexpr int64_t kStepBytes = kPanelOutputs * 4;
 
 // Plain C++ for CPUs without a kernel of their own.
-void DotInt8(const DotRows& rows, const int8_t* panel, int64_t inputs, const DotSums& sums) {
+void DotInt8(const DotRows& rows, const DotPanel& panel, const DotSums& sums) {
+  const auto* const weights = reinterpret_cast<const int8_t*>(panel.weights);
   for (int64_t r = 0; r < rows.count; ++r) {
     const uint8_t* const x = rows.data + r * rows.stride;
     int32_t sum[kPanelOutputs] = {};
-    for (int64_t k = 0; k < inputs; k += 4) {
-      const int8_t* const w = panel + k * kPanelOutputs;
+    for (int64_t k = 0; k < panel.inputs; k += 4) {
+      const int8_t* const w = weights + k * kPanelOutputs;
       for (int64_t n = 0; n < kPanelOutputs; ++n) {
         sum[n] += x[k] * w[n * 4] + x[k + 1] * w[n * 4 + 1] + x[k + 2] * w[n * 4 + 2] +
                   x[k + 3] * w[n * 4 + 3];
@@ -23,37 +24,31 @@ void DotInt8(const DotRows& rows, const int8_t* panel, int64_t inputs, const Dot
   }
 }
 
-void UnpackInt4(const uint8_t* panel, const DotGroups& groups, int64_t inputs, int8_t* unpacked) {
+void UnpackInt4(const DotPanel& panel, uint8_t* unpacked) {
   constexpr int64_t kHalf = kStepBytes / 2;
-  for (int64_t k = 0; k < inputs; k += 4) {
-    const uint8_t* const from = panel + k / 4 * kHalf;
-    const uint8_t* const multipliers = groups.multipliers + k / groups.inputs * kPanelOutputs;
-    int8_t* const to = unpacked + k / 4 * kStepBytes;
+  for (int64_t k = 0; k < panel.inputs; k += 4) {
+    const uint8_t* const from = panel.weights + k / 4 * kHalf;
+    const uint8_t* const multipliers = panel.multipliers + k / panel.group * kPanelOutputs;
+    uint8_t* const to = unpacked + k / 4 * kStepBytes;
     for (int64_t j = 0; j < kHalf; ++j) {
       const int low = static_cast<int8_t>(from[j] << 4) >> 4;
       const int high = static_cast<int8_t>(from[j]) >> 4;
-      to[j] = static_cast<int8_t>(low * multipliers[j / 4]);
-      to[j + kHalf] = static_cast<int8_t>(high * multipliers[(j + kHalf) / 4]);
+      to[j] = static_cast<uint8_t>(low * multipliers[j / 4]);
+      to[j + kHalf] = static_cast<uint8_t>(high * multipliers[(j + kHalf) / 4]);
     }
   }
-}
-
-void DotUnpacked(const DotRows& rows, const int8_t* unpacked, const DotGroups& /*groups*/,
-                 int64_t inputs, const DotSums& sums) {
-  DotInt8(rows, unpacked, inputs, sums);
 }
 
 }  // namespace
 
 const Int8DotKernel kPortableDot = {
     .name = "portable",
-    .prepared_bytes = 0,
-    .prepare_rows = nullptr,
-    .dot_int8 = DotInt8,
-    .int4_unpack_rows = 0,
-    .dot_int4 = nullptr,
-    .unpack_int4 = UnpackInt4,
-    .dot_unpacked = DotUnpacked,
+    .int8 = {.dot = DotInt8},
+    .int4 = {.dot = nullptr,
+             .unpack_rows = 1,
+             .unpacked_bytes = 1,
+             .unpack = UnpackInt4,
+             .dot_unpacked = DotInt8},
 };
 
 std::vector<const Int8DotKernel*> SupportedInt8DotKernels() {

@@ -23,39 +23,40 @@ struct DotRows {
   int64_t count = 0;
 };
 
-// The multipliers of an int4 panel.
-struct DotGroups {
-  const uint8_t* multipliers = nullptr;  // [groups][32]
-  int64_t inputs = 0;                    // Of a group, 32 or 128.
+struct DotPanel {
+  const uint8_t* weights = nullptr;      // As packed, or as unpacked by the kernel.
+  const uint8_t* multipliers = nullptr;  // [groups][32], with int4.
+  int64_t group = 0;                     // Inputs of a group, 32 or 128, with int4.
+  int64_t inputs = 0;
 };
 
-// Where sums of products go: int32 [rows.count][stride], of which 32 columns are written.
+// Where sums of row times weight go: int32 [rows.count][stride], of which 32 columns are written.
 struct DotSums {
   int32_t* data = nullptr;
   int64_t stride = 0;  // In elements.
 };
 
+// How a kernel multiplies weights of one kind.
+struct PanelKernel {
+  // Bytes that an input takes in prepared rows [rows][inputs * prepared_bytes]; 0 when rows are
+  // read as they are. Both dot functions take prepared rows.
+  int64_t prepared_bytes = 0;
+  void (*prepare_rows)(const DotRows& rows, int64_t inputs, uint8_t* prepared) = nullptr;
+
+  void (*dot)(const DotRows& rows, const DotPanel& panel, const DotSums& sums) = nullptr;
+
+  // From so many rows on it is faster to unpack the panel once, to unpacked_bytes a weight. 0:
+  // never.
+  int64_t unpack_rows = 0;
+  int64_t unpacked_bytes = 0;
+  void (*unpack)(const DotPanel& panel, uint8_t* unpacked) = nullptr;
+  void (*dot_unpacked)(const DotRows& rows, const DotPanel& panel, const DotSums& sums) = nullptr;
+};
+
 struct Int8DotKernel {
   const char* name;
-
-  // Bytes that an input takes in prepared rows, [rows][inputs * prepared_bytes]; 0 when dot_int8
-  // reads rows as they are. Prepared rows are signed: their sums lack the 128 of each input.
-  int64_t prepared_bytes;
-  void (*prepare_rows)(const DotRows& rows, int64_t inputs, uint8_t* prepared);
-
-  void (*dot_int8)(const DotRows& rows, const int8_t* panel, int64_t inputs, const DotSums& sums);
-
-  // From the packed weights, for fewer rows than int4_unpack_rows. All of int4 reads rows as they
-  // are.
-  int64_t int4_unpack_rows;
-  void (*dot_int4)(const DotRows& rows, const uint8_t* panel, const DotGroups& groups,
-                   int64_t inputs, const DotSums& sums);
-
-  // For more rows: the panel is unpacked once, in the form that dot_unpacked takes.
-  void (*unpack_int4)(const uint8_t* panel, const DotGroups& groups, int64_t inputs,
-                      int8_t* unpacked);
-  void (*dot_unpacked)(const DotRows& rows, const int8_t* unpacked, const DotGroups& groups,
-                       int64_t inputs, const DotSums& sums);
+  PanelKernel int8;
+  PanelKernel int4;
 };
 
 // The fastest that this CPU can run, and all of them, for tests.

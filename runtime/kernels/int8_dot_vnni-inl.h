@@ -2,8 +2,8 @@
 // once for each vector width, inside a namespace that defines, for that width:
 //   Vec, kLanes (int32 lanes), kMostTileRows, Zero, Load, Store, Broadcast4 (4 bytes to all lanes),
 //   Dot (the instruction), Add32, Multiply32, ShiftRight32<4>, ShiftLeft16<4>, ShiftRight16<4>,
-//   And, Or, Set8, Set16, PairProducts (uint8 by int8, sums of pairs to int16), WidenU8 (kLanes
-//   bytes to int32).
+//   KeepInRegister, And, Or, Set8, Set16, PairProducts (uint8 by int8, sums of pairs to int16),
+//   WidenU8 (kLanes bytes to int32).
 
 inline constexpr int kVectors = kPanelOutputs / kLanes;  // Of a panel's 32 outputs.
 inline constexpr int64_t kStepBytes = kPanelOutputs * 4;
@@ -12,19 +12,22 @@ inline constexpr int64_t kInt4StepBytes = kStepBytes / 2;
 // Sums of kRows rows. Several sets of sums for few rows: one chain of the instruction waits 4 or 5
 // cycles between links.
 template <int kRows>
-void Tile(const uint8_t* x, int64_t stride, const int8_t* weights, int64_t steps,
+void Tile(const uint8_t* x, int64_t stride, const uint8_t* weights, int64_t steps,
           const DotSums& sums) {
   constexpr int kSets = kRows * kVectors >= 8 ? 1 : kRows * kVectors >= 4 ? 2 : 4;
   Vec sum[kSets][kRows][kVectors];
-  for (auto& set : sum) {
-    for (auto& row : set) {
-      for (Vec& v : row) v = Zero();
+#pragma GCC unroll 4
+  for (int set = 0; set < kSets; ++set) {
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) sum[set][r][v] = Zero();
     }
   }
   for (int64_t step = 0; step < steps; step += kSets) {
 #pragma GCC unroll 4
     for (int set = 0; set < kSets; ++set) {
-      const int8_t* const w = weights + (step + set) * kStepBytes;
+      const uint8_t* const w = weights + (step + set) * kStepBytes;
       if constexpr (kRows <= 2) __builtin_prefetch(w + kPrefetchBytes);
       if constexpr (kRows <= 2) __builtin_prefetch(w + kPrefetchBytes + 64);
       Vec input[kRows];
@@ -36,6 +39,7 @@ void Tile(const uint8_t* x, int64_t stride, const int8_t* weights, int64_t steps
 #pragma GCC unroll 16
         for (int r = 0; r < kRows; ++r) {
           sum[set][r][v] = Dot(sum[set][r][v], input[r], weight);
+          KeepInRegister(sum[set][r][v]);
         }
       }
     }
@@ -52,7 +56,7 @@ void Tile(const uint8_t* x, int64_t stride, const int8_t* weights, int64_t steps
   }
 }
 
-using TileFunction = void (*)(const uint8_t*, int64_t, const int8_t*, int64_t, const DotSums&);
+using TileFunction = void (*)(const uint8_t*, int64_t, const uint8_t*, int64_t, const DotSums&);
 
 template <int... kRowsLessOne>
 constexpr std::array<TileFunction, sizeof...(kRowsLessOne)> Tiles(
@@ -61,14 +65,14 @@ constexpr std::array<TileFunction, sizeof...(kRowsLessOne)> Tiles(
 }
 inline constexpr auto kTiles = Tiles(std::make_integer_sequence<int, kMostTileRows>());
 
-void DotInt8(const DotRows& rows, const int8_t* panel, int64_t inputs, const DotSums& sums) {
+void DotInt8(const DotRows& rows, const DotPanel& panel, const DotSums& sums) {
   // As few tiles as will do, as even as can be.
   const int64_t tiles = (rows.count + kMostTileRows - 1) / kMostTileRows;
   for (int64_t tile = 0; tile < tiles; ++tile) {
     const int64_t begin = rows.count * tile / tiles;
     const int64_t end = rows.count * (tile + 1) / tiles;
-    kTiles[end - begin - 1](rows.data + begin * rows.stride, rows.stride, panel, inputs / 4,
-                            {sums.data + begin * sums.stride, sums.stride});
+    kTiles[end - begin - 1](rows.data + begin * rows.stride, rows.stride, panel.weights,
+                            panel.inputs / 4, {sums.data + begin * sums.stride, sums.stride});
   }
 }
 
@@ -77,28 +81,33 @@ inline Vec LowTimes16(Vec packed) { return And(ShiftLeft16<4>(packed), Set8(0xf0
 inline Vec HighTimes16(Vec packed) { return And(packed, Set8(0xf0)); }
 
 template <int kRows>
-void TileInt4(const uint8_t* x, int64_t stride, const uint8_t* weights, const DotGroups& groups,
-              int64_t steps, const DotSums& sums) {
+void TileInt4(const uint8_t* x, int64_t stride, const DotPanel& panel, const DotSums& sums) {
+  const int64_t steps = panel.inputs / 4;
   constexpr int kHalf = kVectors / 2;
   constexpr int kSets = kRows * kVectors >= 4 ? 1 : 2;
   Vec total[kRows][kVectors];
-  for (auto& row : total) {
-    for (Vec& v : row) v = Zero();
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) total[r][v] = Zero();
   }
-  const int64_t group_steps = groups.inputs / 4;
-  const uint8_t* multipliers = groups.multipliers;
+  const int64_t group_steps = panel.group / 4;
+  const uint8_t* multipliers = panel.multipliers;
   for (int64_t begin = 0; begin < steps; begin += group_steps, multipliers += kPanelOutputs) {
     const int64_t end = begin + group_steps < steps ? begin + group_steps : steps;
     Vec sum[kSets][kRows][kVectors];
-    for (auto& set : sum) {
-      for (auto& row : set) {
-        for (Vec& v : row) v = Zero();
+#pragma GCC unroll 2
+    for (int set = 0; set < kSets; ++set) {
+#pragma GCC unroll 8
+      for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 4
+        for (int v = 0; v < kVectors; ++v) sum[set][r][v] = Zero();
       }
     }
     for (int64_t step = begin; step < end; step += kSets) {
 #pragma GCC unroll 2
       for (int set = 0; set < kSets; ++set) {
-        const uint8_t* const w = weights + (step + set) * kInt4StepBytes;
+        const uint8_t* const w = panel.weights + (step + set) * kInt4StepBytes;
         if constexpr (kRows <= 2) __builtin_prefetch(w + kPrefetchBytes);
         Vec input[kRows];
 #pragma GCC unroll 8
@@ -111,7 +120,9 @@ void TileInt4(const uint8_t* x, int64_t stride, const uint8_t* weights, const Do
 #pragma GCC unroll 8
           for (int r = 0; r < kRows; ++r) {
             sum[set][r][v] = Dot(sum[set][r][v], input[r], low);
+            KeepInRegister(sum[set][r][v]);
             sum[set][r][v + kHalf] = Dot(sum[set][r][v + kHalf], input[r], high);
+            KeepInRegister(sum[set][r][v + kHalf]);
           }
         }
       }
@@ -136,8 +147,7 @@ void TileInt4(const uint8_t* x, int64_t stride, const uint8_t* weights, const Do
   }
 }
 
-using Int4TileFunction = void (*)(const uint8_t*, int64_t, const uint8_t*, const DotGroups&,
-                                  int64_t, const DotSums&);
+using Int4TileFunction = void (*)(const uint8_t*, int64_t, const DotPanel&, const DotSums&);
 
 template <int... kRowsLessOne>
 constexpr std::array<Int4TileFunction, sizeof...(kRowsLessOne)> Int4Tiles(
@@ -146,14 +156,13 @@ constexpr std::array<Int4TileFunction, sizeof...(kRowsLessOne)> Int4Tiles(
 }
 inline constexpr auto kInt4Tiles = Int4Tiles(std::make_integer_sequence<int, kMostInt4TileRows>());
 
-void DotInt4(const DotRows& rows, const uint8_t* panel, const DotGroups& groups, int64_t inputs,
-             const DotSums& sums) {
+void DotInt4(const DotRows& rows, const DotPanel& panel, const DotSums& sums) {
   const int64_t tiles = (rows.count + kMostInt4TileRows - 1) / kMostInt4TileRows;
   for (int64_t tile = 0; tile < tiles; ++tile) {
     const int64_t begin = rows.count * tile / tiles;
     const int64_t end = rows.count * (tile + 1) / tiles;
-    kInt4Tiles[end - begin - 1](rows.data + begin * rows.stride, rows.stride, panel, groups,
-                                inputs / 4, {sums.data + begin * sums.stride, sums.stride});
+    kInt4Tiles[end - begin - 1](rows.data + begin * rows.stride, rows.stride, panel,
+                                {sums.data + begin * sums.stride, sums.stride});
   }
 }
 
@@ -166,11 +175,11 @@ inline Vec TimesMultiplier(Vec times16, Vec even_multiplier, Vec odd_multiplier)
 }
 
 // To the int8 weights that the int4 ones and their multipliers stand for.
-void UnpackInt4(const uint8_t* panel, const DotGroups& groups, int64_t inputs, int8_t* unpacked) {
+void UnpackInt4(const DotPanel& panel, uint8_t* unpacked) {
   constexpr int kHalf = kVectors / 2;
-  const int64_t steps = inputs / 4;
-  const int64_t group_steps = groups.inputs / 4;
-  const uint8_t* multipliers = groups.multipliers;
+  const int64_t steps = panel.inputs / 4;
+  const int64_t group_steps = panel.group / 4;
+  const uint8_t* multipliers = panel.multipliers;
   for (int64_t begin = 0; begin < steps; begin += group_steps, multipliers += kPanelOutputs) {
     const int64_t end = begin + group_steps < steps ? begin + group_steps : steps;
     Vec even[kVectors];
@@ -182,8 +191,8 @@ void UnpackInt4(const uint8_t* panel, const DotGroups& groups, int64_t inputs, i
       odd[v] = ShiftLeft32<8>(even[v]);
     }
     for (int64_t step = begin; step < end; ++step) {
-      const uint8_t* const from = panel + step * kInt4StepBytes;
-      int8_t* const to = unpacked + step * kStepBytes;
+      const uint8_t* const from = panel.weights + step * kInt4StepBytes;
+      uint8_t* const to = unpacked + step * kStepBytes;
 #pragma GCC unroll 2
       for (int v = 0; v < kHalf; ++v) {
         const Vec packed = Load(from + v * kLanes * 4);
@@ -193,9 +202,4 @@ void UnpackInt4(const uint8_t* panel, const DotGroups& groups, int64_t inputs, i
       }
     }
   }
-}
-
-void DotUnpacked(const DotRows& rows, const int8_t* unpacked, const DotGroups& /*groups*/,
-                 int64_t inputs, const DotSums& sums) {
-  DotInt8(rows, unpacked, inputs, sums);
 }

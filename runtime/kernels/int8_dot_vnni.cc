@@ -38,6 +38,8 @@ inline Vec Broadcast4(const uint8_t* p) {
   return _mm512_set1_epi32(bytes);
 }
 inline Vec Dot(Vec sum, Vec u8, Vec s8) { return _mm512_dpbusd_epi32(sum, u8, s8); }
+// Without this GCC 12 orders a tile's instructions so that some of its sums live on the stack.
+inline void KeepInRegister(Vec& v) { asm volatile("" : "+v"(v)); }
 inline Vec Add32(Vec a, Vec b) { return _mm512_add_epi32(a, b); }
 inline Vec Multiply32(Vec a, Vec b) { return _mm512_mullo_epi32(a, b); }
 inline Vec And(Vec a, Vec b) { return _mm512_and_si512(a, b); }
@@ -92,6 +94,7 @@ inline Vec Broadcast4(const uint8_t* p) {
   return _mm256_set1_epi32(bytes);
 }
 inline Vec Dot(Vec sum, Vec u8, Vec s8) { return _mm256_dpbusd_avx_epi32(sum, u8, s8); }
+inline void KeepInRegister(Vec& v) { asm volatile("" : "+x"(v)); }
 inline Vec Add32(Vec a, Vec b) { return _mm256_add_epi32(a, b); }
 inline Vec Multiply32(Vec a, Vec b) { return _mm256_mullo_epi32(a, b); }
 inline Vec And(Vec a, Vec b) { return _mm256_and_si256(a, b); }
@@ -135,13 +138,12 @@ bool HasAvx512Vnni() {
 
 const Int8DotKernel kAvx512VnniDot = {
     .name = "avx512_vnni",
-    .prepared_bytes = 0,
-    .prepare_rows = nullptr,
-    .dot_int8 = avx512_vnni::DotInt8,
-    .int4_unpack_rows = 16,
-    .dot_int4 = avx512_vnni::DotInt4,
-    .unpack_int4 = avx512_vnni::UnpackInt4,
-    .dot_unpacked = avx512_vnni::DotUnpacked,
+    .int8 = {.dot = avx512_vnni::DotInt8},
+    .int4 = {.dot = avx512_vnni::DotInt4,
+             .unpack_rows = 16,
+             .unpacked_bytes = 1,
+             .unpack = avx512_vnni::UnpackInt4,
+             .dot_unpacked = avx512_vnni::DotInt8},
 };
 
 #ifdef HOCKET_HAVE_AVX_VNNI
@@ -157,17 +159,16 @@ bool HasAvxVnni() {
 
 const Int8DotKernel kAvxVnniDot = {
     .name = "avx_vnni",
-    .prepared_bytes = 0,
-    .prepare_rows = nullptr,
-    .dot_int8 = avx_vnni::DotInt8,
-    .int4_unpack_rows = 3,
-    .dot_int4 = avx_vnni::DotInt4,
-    .unpack_int4 = avx_vnni::UnpackInt4,
-    .dot_unpacked = avx_vnni::DotUnpacked,
+    .int8 = {.dot = avx_vnni::DotInt8},
+    .int4 = {.dot = avx_vnni::DotInt4,
+             .unpack_rows = 3,
+             .unpacked_bytes = 1,
+             .unpack = avx_vnni::UnpackInt4,
+             .dot_unpacked = avx_vnni::DotInt8},
 };
 #else
 bool HasAvxVnni() { return false; }
-const Int8DotKernel kAvxVnniDot = {};
+const Int8DotKernel kAvxVnniDot = {.name = "none", .int8 = {}, .int4 = {}};
 #endif
 
 }  // namespace hocket

@@ -18,8 +18,7 @@ template <class D>
 HWY_INLINE hn::Vec<D> Finished(D d, const int32_t* HWY_RESTRICT sums, float row_scale,
                                const PanelScales& panel, size_t i) {
   const hn::Rebind<int32_t, D> di;
-  auto sum = hn::LoadU(di, sums + i);
-  if (panel.compensation != nullptr) sum = hn::Sub(sum, hn::LoadU(di, panel.compensation + i));
+  const auto sum = hn::Sub(hn::LoadU(di, sums + i), hn::LoadU(di, panel.compensation + i));
   const auto scale = hn::Mul(hn::Set(d, row_scale), hn::LoadU(d, panel.scales + i));
   const auto product = hn::Mul(hn::ConvertTo(d, sum), scale);
   return panel.bias == nullptr ? product : hn::Add(product, hn::LoadU(d, panel.bias + i));

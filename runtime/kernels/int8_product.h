@@ -9,7 +9,7 @@ namespace hocket {
 
 // What the columns of a panel are multiplied by and added to, from the panel's first column on.
 struct PanelScales {
-  const int32_t* compensation = nullptr;  // Subtracted from the sums; null: nothing is.
+  const int32_t* compensation = nullptr;  // Subtracted from the sums.
   const float* scales = nullptr;
   const float* bias = nullptr;  // Or null.
 };

@@ -184,15 +184,13 @@ void QuantizedMatrix::OutputWeights(int64_t output, int8_t* weights) const {
 struct QuantizedMatrix::Scratch {
   uint8_t* prepared;  // [kBlockRows][padded inputs * prepared_bytes]
   int32_t* sums;      // [kBlockRows][32 * panels of a unit]
-  int8_t* unpacked;   // [panels of a unit][32 * padded inputs], with int4.
+  uint8_t* unpacked;  // [32 * padded inputs * unpacked_bytes]
 };
 
 int64_t QuantizedMatrix::scratch_bytes() const {
-  const int64_t padded = layout_.padded_inputs;
-  const int64_t int8_panel = padded * kPanelOutputs;
-  return kBlockRows * padded * dot_.prepared_bytes +
-         kBlockRows * kPanelOutputs * PanelsOfUnit() * static_cast<int64_t>(sizeof(int32_t)) +
-         (format_.kind == Kind::kInt4 ? int8_panel * PanelsOfUnit() : 0);
+  const int64_t row_bytes = layout_.padded_inputs * kernels().prepared_bytes +
+                            kPanelOutputs * PanelsOfUnit() * static_cast<int64_t>(sizeof(int32_t));
+  return kBlockRows * row_bytes + layout_.padded_inputs * kPanelOutputs * kernels().unpacked_bytes;
 }
 
 absl::Status QuantizedMatrix::Multiply(const InputRows& x, IndexRange rows, IndexRange units,
@@ -202,33 +200,29 @@ absl::Status QuantizedMatrix::Multiply(const InputRows& x, IndexRange rows, Inde
   }
   Scratch parts;
   parts.prepared = reinterpret_cast<uint8_t*>(scratch);
-  parts.sums = reinterpret_cast<int32_t*>(scratch +
-                                          kBlockRows * layout_.padded_inputs * dot_.prepared_bytes);
+  parts.sums = reinterpret_cast<int32_t*>(parts.prepared + kBlockRows * layout_.padded_inputs *
+                                                               kernels().prepared_bytes);
   parts.unpacked =
-      reinterpret_cast<int8_t*>(parts.sums + kBlockRows * kPanelOutputs * PanelsOfUnit());
+      reinterpret_cast<uint8_t*>(parts.sums + kBlockRows * kPanelOutputs * PanelsOfUnit());
   for (int64_t begin = rows.begin; begin < rows.end; begin += kBlockRows) {
     MultiplyBlock(x, {begin, std::min(rows.end, begin + kBlockRows)}, units, output, parts);
   }
   return absl::OkStatus();
 }
 
-void QuantizedMatrix::DotPanel(int64_t panel, const DotRows& rows, const DotSums& sums,
-                               int8_t* unpacked) const {
-  const int64_t inputs = layout_.padded_inputs;
-  const std::byte* const weights = packed_ + layout_.weights + panel * layout_.panel_bytes;
-  if (format_.kind == Kind::kInt8) {
-    dot_.dot_int8(rows, reinterpret_cast<const int8_t*>(weights), inputs, sums);
-    return;
-  }
-  const auto* const int4 = reinterpret_cast<const uint8_t*>(weights);
-  const DotGroups groups{reinterpret_cast<const uint8_t*>(packed_ + layout_.multipliers) +
-                             panel * layout_.groups * kPanelOutputs,
-                         format_.group};
-  if (rows.count < dot_.int4_unpack_rows) {
-    dot_.dot_int4(rows, int4, groups, inputs, sums);
+void QuantizedMatrix::MultiplyPanel(int64_t panel, const DotRows& rows, uint8_t* unpacked,
+                                    const DotSums& sums) const {
+  const auto* const bytes = reinterpret_cast<const uint8_t*>(packed_);
+  DotPanel dot_panel{bytes + layout_.weights + panel * layout_.panel_bytes,
+                     bytes + layout_.multipliers + panel * layout_.groups * kPanelOutputs,
+                     format_.group, layout_.padded_inputs};
+  const PanelKernel& kernel = kernels();
+  if (kernel.unpack_rows == 0 || rows.count < kernel.unpack_rows) {
+    kernel.dot(rows, dot_panel, sums);
   } else {
-    dot_.unpack_int4(int4, groups, inputs, unpacked);
-    dot_.dot_unpacked(rows, unpacked, groups, inputs, sums);
+    kernel.unpack(dot_panel, unpacked);
+    dot_panel.weights = unpacked;
+    kernel.dot_unpacked(rows, dot_panel, sums);
   }
 }
 
@@ -236,10 +230,10 @@ void QuantizedMatrix::MultiplyBlock(const InputRows& x, IndexRange rows, IndexRa
                                     const ProductOutput& output, const Scratch& scratch) const {
   DotRows dot_rows{reinterpret_cast<const uint8_t*>(x.data) + rows.begin * x.stride_bytes,
                    x.stride_bytes, rows.size()};
-  const bool prepare = dot_.prepared_bytes != 0 && format_.kind == Kind::kInt8;
-  if (prepare) {
-    dot_.prepare_rows(dot_rows, layout_.padded_inputs, scratch.prepared);
-    dot_rows = {scratch.prepared, layout_.padded_inputs * dot_.prepared_bytes, rows.size()};
+  const PanelKernel& kernel = kernels();
+  if (kernel.prepared_bytes != 0) {
+    kernel.prepare_rows(dot_rows, layout_.padded_inputs, scratch.prepared);
+    dot_rows = {scratch.prepared, layout_.padded_inputs * kernel.prepared_bytes, rows.size()};
   }
   const int64_t parts = PanelsOfUnit();
   const int64_t stride = parts * kPanelOutputs;
@@ -249,14 +243,12 @@ void QuantizedMatrix::MultiplyBlock(const InputRows& x, IndexRange rows, IndexRa
     PanelScales scales[2];
     for (int64_t part = 0; part < parts; ++part) {
       const int64_t panel = unit * parts + part;
-      DotPanel(panel, dot_rows, {scratch.sums + part * kPanelOutputs, stride}, scratch.unpacked);
+      MultiplyPanel(panel, dot_rows, scratch.unpacked,
+                    {scratch.sums + part * kPanelOutputs, stride});
       scales[part].scales =
           reinterpret_cast<const float*>(packed_ + layout_.scales) + panel * kPanelOutputs;
-      if (!prepare) {
-        scales[part].compensation =
-            reinterpret_cast<const int32_t*>(packed_ + layout_.compensation) +
-            panel * kPanelOutputs;
-      }
+      scales[part].compensation =
+          reinterpret_cast<const int32_t*>(packed_ + layout_.compensation) + panel * kPanelOutputs;
       if (output.bias != nullptr) scales[part].bias = output.bias + part * columns() + first;
     }
     for (int64_t r = 0; r < rows.size(); ++r) {

@@ -88,7 +88,11 @@ class QuantizedMatrix : public WeightMatrix {
 
   void MultiplyBlock(const InputRows& x, IndexRange rows, IndexRange units,
                      const ProductOutput& output, const Scratch& scratch) const;
-  void DotPanel(int64_t panel, const DotRows& rows, const DotSums& sums, int8_t* unpacked) const;
+  void MultiplyPanel(int64_t panel, const DotRows& rows, uint8_t* unpacked,
+                     const DotSums& sums) const;
+  const PanelKernel& kernels() const {
+    return format_.kind == QuantizedFormat::Kind::kInt8 ? dot_.int8 : dot_.int4;
+  }
   int64_t PanelsOfUnit() const { return shape().gated ? 2 : 1; }
 
   const QuantizedFormat format_;
