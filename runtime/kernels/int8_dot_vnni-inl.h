@@ -28,8 +28,8 @@ void Tile(const uint8_t* x, int64_t stride, const uint8_t* weights, int64_t step
 #pragma GCC unroll 4
     for (int set = 0; set < kSets; ++set) {
       const uint8_t* const w = weights + (step + set) * kStepBytes;
-      if constexpr (kRows <= 2) __builtin_prefetch(w + kPrefetchBytes);
-      if constexpr (kRows <= 2) __builtin_prefetch(w + kPrefetchBytes + 64);
+      __builtin_prefetch(w + kPrefetchBytes);
+      __builtin_prefetch(w + kPrefetchBytes + 64);
       Vec input[kRows];
 #pragma GCC unroll 16
       for (int r = 0; r < kRows; ++r) input[r] = Broadcast4(x + r * stride + (step + set) * 4);
@@ -108,7 +108,7 @@ void TileInt4(const uint8_t* x, int64_t stride, const DotPanel& panel, const Dot
 #pragma GCC unroll 2
       for (int set = 0; set < kSets; ++set) {
         const uint8_t* const w = panel.weights + (step + set) * kInt4StepBytes;
-        if constexpr (kRows <= 2) __builtin_prefetch(w + kPrefetchBytes);
+        __builtin_prefetch(w + kPrefetchBytes);
         Vec input[kRows];
 #pragma GCC unroll 8
         for (int r = 0; r < kRows; ++r) input[r] = Broadcast4(x + r * stride + (step + set) * 4);

@@ -25,9 +25,9 @@ namespace avx512_vnni {
 
 using Vec = __m512i;
 inline constexpr int kLanes = 16;
-inline constexpr int kMostTileRows = 12;
-inline constexpr int kMostInt4TileRows = 6;
-inline constexpr int64_t kPrefetchBytes = 2048;
+inline constexpr int kMostTileRows = 10;  // Of 11 GCC 12 keeps some sums on the stack.
+inline constexpr int kMostInt4TileRows = 5;
+inline constexpr int64_t kPrefetchBytes = 4096;
 
 inline Vec Zero() { return _mm512_setzero_si512(); }
 inline Vec Load(const void* p) { return _mm512_loadu_si512(p); }
@@ -83,7 +83,7 @@ using Vec = __m256i;
 inline constexpr int kLanes = 8;
 inline constexpr int kMostTileRows = 3;
 inline constexpr int kMostInt4TileRows = 1;
-inline constexpr int64_t kPrefetchBytes = 2048;
+inline constexpr int64_t kPrefetchBytes = 4096;
 
 inline Vec Zero() { return _mm256_setzero_si256(); }
 inline Vec Load(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
