@@ -3,14 +3,28 @@
 #include "runtime/kernels/float_matrix.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <iostream>
+#include <new>
 #include <random>
 
 #include "gtest/gtest.h"
 #include "runtime/kernels/activation.h"
 #include "tests/runtime/kernels/simd_targets.h"
+
+// Counts what the code under test allocates. Inlined, the compiler would take them for mismatched.
+static std::atomic<int64_t> allocations{0};
+[[gnu::noinline]] void* operator new(size_t bytes) {
+  allocations.fetch_add(1, std::memory_order_relaxed);
+  void* const memory = std::malloc(bytes == 0 ? 1 : bytes);
+  if (memory == nullptr) std::abort();
+  return memory;
+}
+[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete(void* memory, size_t) noexcept { std::free(memory); }
 
 namespace hocket {
 namespace {
@@ -339,6 +353,21 @@ TYPED_TEST(FloatMatrixTest, ThePortableProductHasTheSameBitsOnEveryTarget) {
     if (first.empty()) first = y;
     EXPECT_EQ(std::memcmp(first.data(), y.data(), y.size() * sizeof(float)), 0);
   });
+}
+
+// With oneDNN, the library itself allocates in every call.
+TYPED_TEST(FloatMatrixTest, ThePortableProductAllocatesNothing) {
+  for (const bool gated : {false, true}) {
+    const auto matrix = this->Make(Backend::kPortable, {96, 602, gated});
+    const Rows<TypeParam> x(this->Inputs(60, 96), 96);
+    const AlignedBuffer scratch = Scratch(*matrix);
+    std::vector<float> y(60 * matrix->columns());
+    const int64_t before = allocations.load();
+    const auto status = matrix->Multiply(x.view(), {3, 60}, {0, matrix->units()},
+                                         {y.data(), matrix->columns()}, scratch.As<std::byte>());
+    EXPECT_EQ(allocations.load(), before);
+    EXPECT_TRUE(status.ok()) << status;
+  }
 }
 
 TYPED_TEST(FloatMatrixTest, SaysWhatItTakesAndWhatItIs) {
