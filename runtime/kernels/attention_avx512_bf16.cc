@@ -10,102 +10,127 @@
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 
 #pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,fma")
+#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,avx512vnni,fma")
 
 namespace hocket {
 namespace {
 
-using Pairs = __m512bh;  // 16 pairs; lanes as in f32.
+// How pairs of a type are multiplied: sums of 16 lanes += a pair of the query's, in every lane, *
+// 16 pairs of keys or values.
+struct Bf16Operand {
+  static constexpr int kLaneBytes = 4;
+  using Sum = __m512;
+  static Sum Zero() { return _mm512_setzero_ps(); }
+  static __m512i Load(const std::byte* from) { return _mm512_loadu_si512(from); }
+  static Sum MulAdd(Sum sum, __m512i a, __m512i b) {
+    return _mm512_dpbf16_ps(sum, (__m512bh)a, (__m512bh)b);
+  }
+  static __m512 Finish(Sum sum) { return sum; }
+};
 
-inline Pairs LoadPairs(const std::byte* from) { return (Pairs)_mm512_loadu_si512(from); }
+struct Int8Operand {
+  static constexpr int kLaneBytes = 2;
+  using Sum = __m512i;
+  static Sum Zero() { return _mm512_setzero_si512(); }
+  static __m512i Load(const std::byte* from) {
+    return _mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
+  }
+  static Sum MulAdd(Sum sum, __m512i a, __m512i b) { return _mm512_dpwssd_epi32(sum, a, b); }
+  static __m512 Finish(Sum sum) { return _mm512_cvtepi32_ps(sum); }
+};
 
-// The same pair, which is 4 bytes at `from`, in every lane.
-inline Pairs SpreadPair(const std::byte* from) {
-  return (Pairs)_mm512_set1_epi32(*reinterpret_cast<const int32_t*>(from));
-}
-
-// sums[q][u] += a[q] * b[u], a pair at a time. rows[u] are 16 pairs each.
-template <int kQueries, int kUnits>
+// sums[q][u] += a[q] * rows[u], a pair at a time.
+template <class Operand, int kQueries, int kUnits>
 inline void AddStep(const std::byte* a, const std::byte* const (&rows)[kUnits],
-                    __m512 (&sums)[kQueries][kUnits]) {
-  Pairs b[kUnits];
+                    typename Operand::Sum (&sums)[kQueries][kUnits]) {
+  __m512i b[kUnits];
 #pragma GCC unroll 8
-  for (int u = 0; u < kUnits; ++u) b[u] = LoadPairs(rows[u]);
+  for (int u = 0; u < kUnits; ++u) b[u] = Operand::Load(rows[u]);
 #pragma GCC unroll 8
   for (int q = 0; q < kQueries; ++q) {
-    const Pairs pair = SpreadPair(a + q * kOperandRowBytes);
+    int32_t bits;
+    __builtin_memcpy(&bits, a + q * kOperandRowBytes, sizeof(bits));
+    const __m512i pair = _mm512_set1_epi32(bits);
 #pragma GCC unroll 8
-    for (int u = 0; u < kUnits; ++u) sums[q][u] = _mm512_dpbf16_ps(sums[q][u], pair, b[u]);
+    for (int u = 0; u < kUnits; ++u) sums[q][u] = Operand::MulAdd(sums[q][u], pair, b[u]);
   }
 }
 
-template <int kQueries, int kUnits>
-inline void SetZero(__m512 (&sums)[kQueries][kUnits]) {
+template <class Operand, int kQueries, int kUnits>
+inline void SetZero(typename Operand::Sum (&sums)[kQueries][kUnits]) {
 #pragma GCC unroll 8
   for (int q = 0; q < kQueries; ++q) {
 #pragma GCC unroll 8
-    for (int u = 0; u < kUnits; ++u) sums[q][u] = _mm512_setzero_ps();
+    for (int u = 0; u < kUnits; ++u) sums[q][u] = Operand::Zero();
   }
 }
 
-template <int kQueries, int kUnits>
+template <class Operand, int kQueries, int kUnits>
 void Score(const ScoreWork& work) {
-  __m512 sums[kQueries][kUnits];
-  SetZero(sums);
+  typename Operand::Sum sums[kQueries][kUnits];
+  SetZero<Operand>(sums);
   const std::byte* rows[kUnits];
 #pragma GCC unroll 8
   for (int u = 0; u < kUnits; ++u) rows[u] = work.keys[u];
   const std::byte* a = work.queries;
   for (int32_t step = 0; step < work.steps; ++step, a += 4) {
-    AddStep(a, rows, sums);
+    AddStep<Operand>(a, rows, sums);
 #pragma GCC unroll 8
     for (int u = 0; u < kUnits; ++u) rows[u] += work.key_stride;
   }
 #pragma GCC unroll 8
   for (int u = 0; u < kUnits; ++u) {
-    const __m512 scale = work.scales == nullptr ? _mm512_set1_ps(1.0f)
-                                                : _mm512_loadu_ps(work.scales + u * kUnitTokens);
 #pragma GCC unroll 8
     for (int q = 0; q < kQueries; ++q) {
-      _mm512_storeu_ps(work.scores + q * kScoreStride + u * kUnitTokens,
-                       _mm512_mul_ps(sums[q][u], scale));
+      __m512 score = Operand::Finish(sums[q][u]);
+      if constexpr (Operand::kLaneBytes == 2) {
+        const __m512 key_scale = _mm512_loadu_ps(work.key_scales + u * kUnitTokens);
+        const __m512 query_scale = _mm512_set1_ps(work.query_scales[q]);
+        score = _mm512_mul_ps(score, _mm512_mul_ps(query_scale, key_scale));
+      }
+      _mm512_storeu_ps(work.scores + q * kScoreStride + u * kUnitTokens, score);
     }
   }
 }
 
-template <int kQueries, int kUnits>
+template <class Operand, int kQueries, int kUnits>
 inline void AddRows(const std::byte* row, int64_t stride, int32_t count, const std::byte*& a,
-                    __m512 (&sums)[kQueries][kUnits]) {
+                    typename Operand::Sum (&sums)[kQueries][kUnits]) {
   for (int32_t i = 0; i < count; ++i, row += stride, a += 4) {
     const std::byte* rows[kUnits];
 #pragma GCC unroll 8
-    for (int u = 0; u < kUnits; ++u) rows[u] = row + u * kUnitTokens * 4;
-    AddStep(a, rows, sums);
+    for (int u = 0; u < kUnits; ++u) rows[u] = row + u * kUnitTokens * Operand::kLaneBytes;
+    AddStep<Operand>(a, rows, sums);
   }
 }
 
-template <int kQueries, int kUnits>
+template <class Operand, int kQueries, int kUnits>
 void Weigh(const WeighWork& work) {
   constexpr int32_t kUnitSteps = kUnitTokens / 2;
-  __m512 sums[kQueries][kUnits];
-  SetZero(sums);
+  typename Operand::Sum sums[kQueries][kUnits];
+  SetZero<Operand>(sums);
   const std::byte* a = work.weights;
   int32_t unit = 0;
   int32_t left = work.steps;
   for (; left > 0; ++unit, left -= kUnitSteps) {
-    AddRows(work.values[unit] + work.value_offset, work.value_stride,
-            left < kUnitSteps ? left : kUnitSteps, a, sums);
+    AddRows<Operand>(work.values[unit] + work.value_offset, work.value_stride,
+                     left < kUnitSteps ? left : kUnitSteps, a, sums);
   }
   if (work.last != nullptr) {
-    AddRows(work.last + work.value_offset, work.value_stride, 1, a, sums);
+    AddRows<Operand>(work.last + work.value_offset, work.value_stride, 1, a, sums);
   }
 #pragma GCC unroll 8
   for (int q = 0; q < kQueries; ++q) {
 #pragma GCC unroll 8
     for (int u = 0; u < kUnits; ++u) {
-      // Masked positions may have turned 0 into -0 and back.
-      _mm512_storeu_ps(work.out + q * work.out_stride + u * kUnitTokens,
-                       _mm512_add_ps(sums[q][u], _mm512_setzero_ps()));
+      __m512 sum = Operand::Finish(sums[q][u]);
+      if constexpr (Operand::kLaneBytes == 2) {
+        sum = _mm512_mul_ps(sum, _mm512_set1_ps(work.weight_scales[q]));
+      } else {
+        // Masked positions may have turned 0 into -0 and back.
+        sum = _mm512_add_ps(sum, _mm512_setzero_ps());
+      }
+      _mm512_storeu_ps(work.out + q * work.out_stride + u * kUnitTokens, sum);
     }
   }
 }
@@ -122,79 +147,73 @@ inline __m512 Exp2(__m512 x) {
   return _mm512_scalef_ps(y, whole);
 }
 
-// Weights of 16 positions, of which `own` are seen.
-inline __m256i WeighUnit(const SoftmaxWork& work, int32_t position, __mmask16 own, __m512 largest,
-                         __m512& sum) {
-  const __m512 score = _mm512_loadu_ps(work.scores + position);
-  __m512 weight = _mm512_maskz_mov_ps(own, Exp2(_mm512_sub_ps(score, largest)));
-  sum = _mm512_add_ps(sum, weight);
-  if (work.value_scales != nullptr) {
-    weight = _mm512_maskz_mul_ps(own, weight, _mm512_loadu_ps(work.value_scales + position));
-  }
-  return (__m256i)_mm512_cvtneps_pbh(weight);
+// Weights of a unit's first positions, as many as `own` has bits, and 0 for the others.
+inline __m512 UnitWeights(const float* scores, __mmask16 own, __m512 largest) {
+  return _mm512_maskz_mov_ps(own, Exp2(_mm512_sub_ps(_mm512_loadu_ps(scores), largest)));
 }
 
+inline __mmask16 Own(int32_t visible, int32_t position) {
+  const int32_t count = visible - position;
+  return count >= kUnitTokens ? 0xffff : count <= 0 ? 0 : static_cast<__mmask16>((1u << count) - 1);
+}
+
+inline float Largest(const float* values, int32_t count) {
+  __m512 most = _mm512_set1_ps(values[0]);
+  for (int32_t p = 0; p < count; p += kUnitTokens) {
+    most = _mm512_mask_max_ps(most, Own(count, p), most, _mm512_loadu_ps(values + p));
+  }
+  return _mm512_reduce_max_ps(most);
+}
+
+// Weights take half the room of the scores they replace, from the front.
+template <class Operand>
 void Softmax(SoftmaxWork& work) {
-  const int32_t whole = work.visible / kUnitTokens * kUnitTokens;
-  const __mmask16 own = static_cast<__mmask16>((1u << (work.visible - whole)) - 1);
-  __m512 most = _mm512_set1_ps(work.scores[0]);
-  for (int32_t p = 0; p < whole; p += kUnitTokens) {
-    most = _mm512_max_ps(most, _mm512_loadu_ps(work.scores + p));
-  }
-  if (whole < work.visible) {
-    most = _mm512_mask_max_ps(most, own, most, _mm512_loadu_ps(work.scores + whole));
-  }
-  work.largest = _mm512_reduce_max_ps(most);
+  work.largest = Largest(work.scores, work.visible);
   const __m512 largest = _mm512_set1_ps(work.largest);
+  __m512 inverse = _mm512_setzero_ps();
+  if constexpr (Operand::kLaneBytes == 2) {
+    // No weight is more than 1, so none is more than its position's scale.
+    const float most = Largest(work.value_scales, work.visible);
+    work.weight_scale = most < 1e-30f ? 0.0f : most / 32767.0f;
+    inverse = _mm512_set1_ps(most < 1e-30f ? 0.0f : 32767.0f / most);
+  }
   __m512 sum = _mm512_setzero_ps();
-  // Weights take half the room of the scores they replace, from the front.
-  std::byte* to = reinterpret_cast<std::byte*>(work.scores);
-  int32_t p = 0;
-  for (; p < whole; p += kUnitTokens, to += 32) {
-    const __m256i weights = WeighUnit(work, p, 0xffff, largest, sum);
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), weights);
+  auto* to = reinterpret_cast<__m256i*>(work.scores);
+  for (int32_t p = 0; p < work.padded; p += kUnitTokens, ++to) {
+    const __mmask16 own = Own(work.visible, p);
+    __m512 weights = UnitWeights(work.scores + p, own, largest);
+    sum = _mm512_add_ps(sum, weights);
+    if constexpr (Operand::kLaneBytes == 2) {
+      weights = _mm512_maskz_mul_ps(own, weights, _mm512_loadu_ps(work.value_scales + p));
+      const __m512i steps = _mm512_cvtps_epi32(_mm512_mul_ps(weights, inverse));
+      _mm256_storeu_si256(to, _mm512_cvtsepi32_epi16(steps));
+    } else {
+      _mm256_storeu_si256(to, (__m256i)_mm512_cvtneps_pbh(weights));
+    }
   }
-  if (p < work.visible) {
-    const __m256i weights = WeighUnit(work, p, own, largest, sum);
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), weights);
-    p += kUnitTokens, to += 32;
-  }
-  for (; p < work.padded; p += kUnitTokens, to += 32) {
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm256_setzero_si256());
-  }
-  // Halves added to halves, in one order.
   work.sum = _mm512_reduce_add_ps(sum);
 }
 
-void RoundQuery(const float* from, int32_t head_dim, std::byte* to) {
+float RoundQuery(const float* from, int32_t head_dim, std::byte* to) {
   for (int32_t i = 0; i < head_dim; i += 8) {
     const __m128bh rounded = _mm256_cvtneps_pbh(_mm256_loadu_ps(from + i));
     _mm_storeu_si128(reinterpret_cast<__m128i*>(to + i * 2), (__m128i)rounded);
   }
+  return 1.0f;
 }
 
-void ExpandInt8(const int8_t* from, int64_t elements, uint16_t* to) {
-  for (int64_t i = 0; i < elements; i += 32) {
-    const __m256i bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from + i));
-    const __m512 low = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm256_castsi256_si128(bytes)));
-    const __m512 high =
-        _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm256_extracti128_si256(bytes, 1)));
-    _mm512_storeu_si512(to + i, (__m512i)_mm512_cvtne2ps_pbh(high, low));
-  }
-}
-
-template <int kQueries>
+template <class Operand, int kQueries>
 void SetKernels(AttentionKernels& kernels) {
   auto& score = kernels.score[kQueries - 1];
-  score[0] = Score<kQueries, 1>;
-  score[1] = Score<kQueries, 2>;
-  score[2] = Score<kQueries, 3>;
-  score[3] = Score<kQueries, 4>;
+  score[0] = Score<Operand, kQueries, 1>;
+  score[1] = Score<Operand, kQueries, 2>;
+  score[2] = Score<Operand, kQueries, 3>;
+  score[3] = Score<Operand, kQueries, 4>;
   auto& weigh = kernels.weigh[kQueries - 1];
-  weigh[0] = Weigh<kQueries, 1>;
-  weigh[1] = Weigh<kQueries, 2>;
-  weigh[2] = Weigh<kQueries, 3>;
-  weigh[3] = Weigh<kQueries, 4>;
+  weigh[0] = Weigh<Operand, kQueries, 1>;
+  weigh[1] = Weigh<Operand, kQueries, 2>;
+  weigh[2] = Weigh<Operand, kQueries, 3>;
+  weigh[3] = Weigh<Operand, kQueries, 4>;
 }
 
 }  // namespace
@@ -205,30 +224,43 @@ void SetKernels(AttentionKernels& kernels) {
 namespace hocket {
 namespace {
 
-AttentionKernels MakeKernels() {
+template <class Operand>
+AttentionKernels MakeKernels(const char* name) {
   AttentionKernels kernels;
-  kernels.name = "avx512_bf16";
+  kernels.name = name;
+  kernels.softmax = Softmax<Operand>;
+  SetKernels<Operand, 1>(kernels);
+  SetKernels<Operand, 2>(kernels);
+  SetKernels<Operand, 3>(kernels);
+  SetKernels<Operand, 4>(kernels);
+  SetKernels<Operand, 5>(kernels);
+  SetKernels<Operand, 6>(kernels);
+  return kernels;
+}
+
+AttentionKernels MakeBf16Kernels() {
+  AttentionKernels kernels = MakeKernels<Bf16Operand>("avx512_bf16");
   kernels.round_query = RoundQuery;
-  kernels.softmax = Softmax;
-  kernels.expand = ExpandInt8;
-  SetKernels<1>(kernels);
-  SetKernels<2>(kernels);
-  SetKernels<3>(kernels);
-  SetKernels<4>(kernels);
-  SetKernels<5>(kernels);
-  SetKernels<6>(kernels);
+  return kernels;
+}
+
+AttentionKernels MakeInt8Kernels() {
+  AttentionKernels kernels = MakeKernels<Int8Operand>("avx512_vnni");
+  kernels.round_query = PortableAttentionKernels(KvType::kInt8).round_query;
   return kernels;
 }
 
 }  // namespace
 
-const AttentionKernels* Avx512Bf16AttentionKernels() {
+const AttentionKernels* Avx512Bf16AttentionKernels(KvType type) {
   static const bool available =
-      __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512bw") &&
-      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
-  if (!available) return nullptr;
-  static const AttentionKernels kernels = MakeKernels();
-  return &kernels;
+      __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni") &&
+      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+      __builtin_cpu_supports("avx512dq");
+  if (!available || type == KvType::kF32) return nullptr;
+  static const AttentionKernels bf16 = MakeBf16Kernels();
+  static const AttentionKernels int8 = MakeInt8Kernels();
+  return type == KvType::kBf16 ? &bf16 : &int8;
 }
 
 }  // namespace hocket
@@ -236,7 +268,7 @@ const AttentionKernels* Avx512Bf16AttentionKernels() {
 #else
 
 namespace hocket {
-const AttentionKernels* Avx512Bf16AttentionKernels() { return nullptr; }
+const AttentionKernels* Avx512Bf16AttentionKernels(KvType /*type*/) { return nullptr; }
 }  // namespace hocket
 
 #endif

@@ -26,16 +26,18 @@ inline constexpr int32_t kMaxUnits = 4;  // Of positions or of output elements, 
 // Scores of some queries against up to kMaxUnits units of keys: summed over head_dim in order.
 struct ScoreWork {
   const std::byte* queries = nullptr;      // [queries][kOperandRowBytes], as round_query made them.
+  const float* query_scales = nullptr;     // [queries], int8 only.
   const std::byte* const* keys = nullptr;  // One a unit: [steps][key_stride].
   int64_t key_stride = 0;
-  int32_t steps = 0;              // Along head_dim: elements of f32, else pairs.
-  const float* scales = nullptr;  // [units * kUnitTokens] that multiply the scores, or null.
-  float* scores = nullptr;        // [queries][kScoreStride]
+  int32_t steps = 0;                  // Along head_dim: elements of f32, else pairs.
+  const float* key_scales = nullptr;  // [units * kUnitTokens], int8 only.
+  float* scores = nullptr;            // [queries][kScoreStride]
 };
 
 // Sums of values, weighted, for some queries: over positions in order.
 struct WeighWork {
   const std::byte* weights = nullptr;        // [queries][kOperandRowBytes], as softmax left them.
+  const float* weight_scales = nullptr;      // [queries], int8 only.
   const std::byte* const* values = nullptr;  // One a unit: [steps of a unit][value_stride].
   int64_t value_offset = 0;                  // Of the first element to compute.
   int64_t value_stride = 0;
@@ -51,30 +53,32 @@ struct SoftmaxWork {
   float* scores = nullptr;  // [kPartitionTokens]
   int32_t visible = 0;      // At least 1.
   int32_t padded = 0;       // A multiple of kUnitTokens, at least `visible`.
-  // [kPartitionTokens] that multiply the weights but not their sum, or null.
+  // [kPartitionTokens] that multiply the weights but not their sum; int8 only.
   const float* value_scales = nullptr;
-  float largest = 0;  // Results.
-  float sum = 0;
+  float largest = 0;       // Results: the largest score,
+  float sum = 0;           // the weights' sum,
+  float weight_scale = 0;  // and what makes weights of the operands, int8 only.
 };
 
+// Operands are, by the storage's type: f32 itself; for bf16 bf16, or f32 where there are no bf16
+// products; for int8 16-bit integers, x = scale * q, whose products sum up exactly in 32 bits.
 struct AttentionKernels {
   std::string name;
-  // A row of queries from f32 to the operands' type.
-  void (*round_query)(const float* from, int32_t head_dim, std::byte* to);
+  // A row of queries from f32 to the operands' type. Returns its scale, int8 only.
+  float (*round_query)(const float* from, int32_t head_dim, std::byte* to);
   // By queries - 1 and units - 1.
   void (*score[kMaxQueries][kMaxUnits])(const ScoreWork& work);
   void (*weigh[kMaxQueries][kMaxUnits])(const WeighWork& work);
   void (*softmax)(SoftmaxWork& work);
-  // int8 elements to bf16, exactly; elements is a multiple of 16.
-  void (*expand)(const int8_t* from, int64_t elements, uint16_t* to);
 };
 
 // The best this CPU has. Fixed for the process's life, but for tests that choose a SIMD target.
 const AttentionKernels& BestAttentionKernels(KvType type);
-// With Highway's vectors: operands in f32.
+// With Highway's vectors.
 const AttentionKernels& PortableAttentionKernels(KvType type);
-// With bf16 dot products; null where the CPU has none. Not for f32 storage.
-const AttentionKernels* Avx512Bf16AttentionKernels();
+// With AVX-512's dot products of bf16 and of integers; null where the CPU lacks either, and for
+// f32.
+const AttentionKernels* Avx512Bf16AttentionKernels(KvType type);
 
 // Results of partitions, merged in order. A query's state is its largest score (in powers of 2),
 // the sum of its weights and [dim] weighted values.

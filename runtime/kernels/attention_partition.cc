@@ -32,55 +32,29 @@ struct UnitRows {
   const std::byte* values[kPartitionUnits];
   int64_t key_stride;
   int64_t value_stride;
-  const float* key_scales = nullptr;
-  const float* value_scales = nullptr;
 };
 
-// A partition's units of int8 become bf16 in scratch.
-void Expand(const PartitionWork& work, int32_t unit, const std::byte* head, int32_t slot,
-            UnitRows& rows) {
-  const KvShape& kv = work.kv;
-  const TileScratch& scratch = work.scratch;
-  const int64_t unit_keys = int64_t{kv.head_dim} * kUnitTokens;
-  const int64_t unit_values = int64_t{kv.value_dim()} * kUnitTokens;
-  auto* const keys = reinterpret_cast<uint16_t*>(scratch.expanded_keys) + unit * unit_keys;
-  auto* const values = reinterpret_cast<uint16_t*>(scratch.expanded_values) + unit * unit_values;
-  const auto* const from = reinterpret_cast<const int8_t*>(head);
-  for (int32_t i = 0; i < kv.head_dim / 2; ++i) {
-    work.kernels.expand(from + 2 * (int64_t{i} * kv.block_tokens + slot), 2 * kUnitTokens,
-                        keys + i * 2 * kUnitTokens);
-  }
-  work.kernels.expand(from + kv.ValuesOffset() + int64_t{slot} * kv.value_dim(), unit_values,
-                      values);
-  rows.keys[unit] = reinterpret_cast<const std::byte*>(keys);
-  rows.values[unit] = reinterpret_cast<const std::byte*>(values);
-  std::memcpy(scratch.key_scales + unit * kUnitTokens,
-              head + kv.KeyScalesOffset() + slot * sizeof(float), kUnitTokens * sizeof(float));
-  std::memcpy(scratch.value_scales + unit * kUnitTokens,
-              head + kv.ValueScalesOffset() + slot * sizeof(float), kUnitTokens * sizeof(float));
-}
+// Of a step along the summed dimension: a pair, or one element of f32.
+int64_t LaneBytes(const KvShape& kv) { return kv.type == KvType::kInt8 ? 2 : 4; }
 
 UnitRows FindUnits(const PartitionWork& work, int32_t begin, int32_t tokens) {
   const KvShape& kv = work.kv;
   UnitRows rows;
-  rows.key_stride = 4 * (kv.type == KvType::kInt8 ? kUnitTokens : kv.block_tokens);
-  rows.value_stride = 4 * int64_t{kv.value_dim()};
+  rows.key_stride = LaneBytes(kv) * kv.block_tokens;
+  rows.value_stride = LaneBytes(kv) * kv.value_dim();
   for (int32_t unit = 0; unit < Units(tokens); ++unit) {
     const int32_t position = begin + unit * kUnitTokens;
-    const int32_t slot = position % kv.block_tokens;
+    const int64_t slot = position % kv.block_tokens;
     const std::byte* const head =
         work.layer.Head(kv, work.blocks[position / kv.block_tokens], work.kv_head);
-    if (kv.type == KvType::kInt8) {
-      Expand(work, unit, head, slot, rows);
-      continue;
-    }
-    rows.keys[unit] = head + int64_t{slot} * 4;
-    rows.values[unit] =
-        head + kv.ValuesOffset() + int64_t{slot} * kv.value_dim() * KvElementBytes(kv.type);
-  }
-  if (kv.type == KvType::kInt8) {
-    rows.key_scales = work.scratch.key_scales;
-    rows.value_scales = work.scratch.value_scales;
+    rows.keys[unit] = head + slot * LaneBytes(kv);
+    rows.values[unit] = head + kv.ValuesOffset() + slot * kv.value_dim() * KvElementBytes(kv.type);
+    if (kv.type != KvType::kInt8) continue;
+    constexpr int64_t kUnitScaleBytes = kUnitTokens * sizeof(float);
+    std::memcpy(work.scratch.key_scales + unit * kUnitTokens,
+                head + kv.KeyScalesOffset() + slot * sizeof(float), kUnitScaleBytes);
+    std::memcpy(work.scratch.value_scales + unit * kUnitTokens,
+                head + kv.ValueScalesOffset() + slot * sizeof(float), kUnitScaleBytes);
   }
   return rows;
 }
@@ -113,7 +87,8 @@ void Score(const PartitionQueries& queries, const UnitRows& rows, float* scores)
       score.keys = rows.keys + unit;
       score.key_stride = rows.key_stride;
       score.steps = work.kv.type == KvType::kF32 ? work.kv.head_dim : work.kv.head_dim / 2;
-      score.scales = rows.key_scales == nullptr ? nullptr : rows.key_scales + unit * kUnitTokens;
+      score.query_scales = work.scratch.query_scales + queries.from + begin;
+      score.key_scales = work.scratch.key_scales + unit * kUnitTokens;
       score.scores = scores + begin * kScoreStride + unit * kUnitTokens;
       work.kernels.score[end - begin - 1][count - 1](score);
     }
@@ -149,8 +124,12 @@ void Weigh(const PartitionQueries& queries, const UnitRows& rows, const float* s
     weigh.values = rows.values;
     weigh.value_stride = rows.value_stride;
     weigh.out_stride = dim;
-    weigh.steps = kv.type == KvType::kF32 ? seen : seen / 2;
-    if (kv.type != KvType::kF32 && seen % 2 != 0) {
+    weigh.weight_scales = work.scratch.weight_scales + begin;
+    // Of integers every half pair is finite.
+    weigh.steps = kv.type == KvType::kF32    ? seen
+                  : kv.type == KvType::kBf16 ? seen / 2
+                                             : (seen + 1) / 2;
+    if (kv.type == KvType::kBf16 && seen % 2 != 0) {
       const std::byte* const row =
           rows.values[seen / kUnitTokens] + seen % kUnitTokens / 2 * rows.value_stride;
       weigh.last = HalfPair(row, kv.value_dim(), work.scratch.last_values);
@@ -158,7 +137,7 @@ void Weigh(const PartitionQueries& queries, const UnitRows& rows, const float* s
     for (int32_t pass = 0; pass < passes; ++pass) {
       const int32_t first = dim_units * pass / passes;
       const int32_t count = dim_units * (pass + 1) / passes - first;
-      weigh.value_offset = int64_t{first} * kUnitTokens * 4;
+      weigh.value_offset = first * kUnitTokens * LaneBytes(kv);
       weigh.out = weighted + begin * dim + first * kUnitTokens;
       work.kernels.weigh[end - begin - 1][count - 1](weigh);
     }
@@ -175,16 +154,15 @@ TileScratch::TileScratch(const KvShape& kv, int64_t queries, std::byte* memory) 
   };
   const auto floats = [&](int64_t count) { return reinterpret_cast<float*>(take(4 * count)); };
   this->queries = take(queries * kOperandRowBytes);
+  query_scales = floats(queries);
   scores = floats(queries * kScoreStride);
+  weight_scales = floats(queries);
   for (AttentionState* state : {&next, &merged}) {
     state->largest = floats(queries);
     state->sums = floats(queries);
     state->weighted = floats(queries * kv.value_dim());
   }
   last_values = take(4 * int64_t{kv.value_dim()});
-  const bool expand = kv.type == KvType::kInt8;
-  expanded_keys = take(expand ? int64_t{2} * kPartitionTokens * kv.head_dim : 0);
-  expanded_values = take(expand ? int64_t{2} * kPartitionTokens * kv.value_dim() : 0);
   key_scales = floats(kPartitionTokens);
   value_scales = floats(kPartitionTokens);
 }
@@ -212,10 +190,11 @@ int32_t AttendPartition(const PartitionWork& work, int32_t partition, const Atte
       softmax.scores = scores + query * kScoreStride;
       softmax.visible = queries.SeenBy(query);
       softmax.padded = padded;
-      softmax.value_scales = rows.value_scales;
+      softmax.value_scales = work.scratch.value_scales;
       work.kernels.softmax(softmax);
       state.largest[from + query] = softmax.largest;
       state.sums[from + query] = softmax.sum;
+      work.scratch.weight_scales[query] = softmax.weight_scale;
     }
   }
   Weigh(queries, rows, scores, state.weighted + from * work.kv.value_dim());

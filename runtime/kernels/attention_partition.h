@@ -16,14 +16,14 @@ struct TileScratch {
   TileScratch(const KvShape& kv, int64_t queries, std::byte* memory);
   static int64_t Bytes(const KvShape& kv, int64_t queries);  // A multiple of 64.
 
-  std::byte* queries;        // [queries][kOperandRowBytes]
-  float* scores;             // [queries][kScoreStride]
-  AttentionState next;       // A partition's,
-  AttentionState merged;     // and that of all before it.
-  std::byte* last_values;    // [value_dim] pairs
-  std::byte* expanded_keys;  // int8 only, as the next three: bf16, unit by unit.
-  std::byte* expanded_values;
-  float* key_scales;  // [kPartitionTokens]
+  std::byte* queries;      // [queries][kOperandRowBytes]
+  float* query_scales;     // [queries]
+  float* scores;           // [queries][kScoreStride]
+  float* weight_scales;    // [queries]
+  AttentionState next;     // A partition's,
+  AttentionState merged;   // and that of all before it.
+  std::byte* last_values;  // [value_dim] pairs
+  float* key_scales;       // [kPartitionTokens]
   float* value_scales;
 };
 

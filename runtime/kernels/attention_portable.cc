@@ -21,65 +21,127 @@ constexpr int kUnitVectors = kUnitTokens / kLanes;
 // With vectors as wide as a unit there are registers for several units at once.
 constexpr bool kWholeUnits = kUnitVectors == 1;
 
-// sums[q][v] += a[q] * b[v], b's vectors being lanes of kUnits units.
-template <int kQueries, int kVectors>
-HWY_INLINE void AddProducts(const float* HWY_RESTRICT a, const FloatVec (&b)[kVectors],
-                            FloatVec (&sums)[kQueries][kVectors]) {
-#pragma GCC unroll 8
-  for (int q = 0; q < kQueries; ++q) {
-    const auto element = hn::Set(FloatTag(), a[q * kScoreStride]);
-#pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) sums[q][v] = hn::MulAdd(element, b[v], sums[q][v]);
-  }
-}
+// How a type's operands and rows are multiplied. A step goes along the summed dimension: kElements
+// of it, which take kOperandBytes of a query's row and kLaneBytes of each lane of keys or values.
+// sums[q][v] += a[q] * rows[v].
 
-// A step along the summed dimension: one element of f32 storage,
 struct F32Operand {
   static constexpr int kElements = 1;
-  template <int kQueries, int kUnits, int kVectors>
-  static HWY_INLINE void AddStep(const float* HWY_RESTRICT a,
-                                 const std::byte* const (&rows)[kUnits],
-                                 FloatVec (&sums)[kQueries][kVectors]) {
+  static constexpr int kOperandBytes = 4;
+  static constexpr int kLaneBytes = 4;
+  using Sum = FloatVec;
+
+  static HWY_INLINE FloatVec Zero() { return hn::Zero(FloatTag()); }
+  template <int kQueries, int kVectors>
+  static HWY_INLINE void AddProducts(const float* HWY_RESTRICT a, const FloatVec (&b)[kVectors],
+                                     Sum (&sums)[kQueries][kVectors]) {
+#pragma GCC unroll 8
+    for (int q = 0; q < kQueries; ++q) {
+      const auto element = hn::Set(FloatTag(), a[q * kScoreStride]);
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; ++v) sums[q][v] = hn::MulAdd(element, b[v], sums[q][v]);
+    }
+  }
+  template <int kQueries, int kVectors>
+  static HWY_INLINE void AddStep(const std::byte* a, const std::byte* const (&rows)[kVectors],
+                                 Sum (&sums)[kQueries][kVectors]) {
     FloatVec b[kVectors];
 #pragma GCC unroll 8
     for (int v = 0; v < kVectors; ++v) {
-      b[v] = hn::LoadU(FloatTag(), reinterpret_cast<const float*>(rows[v / kUnitVectors]) +
-                                       v % kUnitVectors * kLanes);
+      b[v] = hn::LoadU(FloatTag(), reinterpret_cast<const float*>(rows[v]));
     }
-    AddProducts(a, b, sums);
+    AddProducts(reinterpret_cast<const float*>(a), b, sums);
   }
+  static HWY_INLINE FloatVec Finish(Sum sum) { return sum; }
 };
 
-// or a pair of bf16, the even element in the lower half of 32 bits.
-struct Bf16Operand {
+// bf16 in pairs, the even element in the lower half of 32 bits; its operands are f32.
+struct Bf16Operand : F32Operand {
   static constexpr int kElements = 2;
-  template <int kQueries, int kUnits, int kVectors>
-  static HWY_INLINE void AddStep(const float* HWY_RESTRICT a,
-                                 const std::byte* const (&rows)[kUnits],
-                                 FloatVec (&sums)[kQueries][kVectors]) {
+  static constexpr int kOperandBytes = 8;
+
+  template <int kQueries, int kVectors>
+  static HWY_INLINE void AddStep(const std::byte* a, const std::byte* const (&rows)[kVectors],
+                                 Sum (&sums)[kQueries][kVectors]) {
     const FloatTag d;
     const hn::RebindToUnsigned<FloatTag> d32;
     const auto pairs = [&](int v) HWY_ATTR {
-      return hn::LoadU(d32, reinterpret_cast<const uint32_t*>(rows[v / kUnitVectors]) +
-                                v % kUnitVectors * kLanes);
+      return hn::LoadU(d32, reinterpret_cast<const uint32_t*>(rows[v]));
     };
     FloatVec b[kVectors];
 #pragma GCC unroll 8
     for (int v = 0; v < kVectors; ++v) b[v] = hn::BitCast(d, hn::ShiftLeft<16>(pairs(v)));
-    AddProducts(a, b, sums);
+    AddProducts(reinterpret_cast<const float*>(a), b, sums);
     const auto high = hn::Set(d32, 0xffff0000u);
 #pragma GCC unroll 8
     for (int v = 0; v < kVectors; ++v) b[v] = hn::BitCast(d, hn::And(pairs(v), high));
-    AddProducts(a + 1, b, sums);
+    AddProducts(reinterpret_cast<const float*>(a) + 1, b, sums);
   }
 };
 
-template <int kQueries, int kVectors>
-HWY_INLINE void SetZero(FloatVec (&sums)[kQueries][kVectors]) {
+// int8 in pairs; its operands are pairs of 16-bit integers.
+struct Int8Operand {
+  static constexpr int kElements = 2;
+  static constexpr int kOperandBytes = 4;
+  static constexpr int kLaneBytes = 2;
+  using IntTag = hn::RebindToSigned<FloatTag>;
+  // Some machines add even and odd products up in two vectors.
+  struct Sum {
+    hn::Vec<IntTag> first;
+    hn::Vec<IntTag> second;
+  };
+
+  static HWY_INLINE Sum Zero() { return {hn::Zero(IntTag()), hn::Zero(IntTag())}; }
+  template <int kQueries, int kVectors>
+  static HWY_INLINE void AddStep(const std::byte* a, const std::byte* const (&rows)[kVectors],
+                                 Sum (&sums)[kQueries][kVectors]) {
+#if HWY_TARGET == HWY_SCALAR
+    for (int q = 0; q < kQueries; ++q) {
+      int16_t pair[2];
+      std::memcpy(pair, a + q * kOperandRowBytes, sizeof(pair));
+      for (int v = 0; v < kVectors; ++v) {
+        const auto* const b = reinterpret_cast<const int8_t*>(rows[v]);
+        sums[q][v].first =
+            hn::Add(sums[q][v].first, hn::Set(IntTag(), pair[0] * b[0] + pair[1] * b[1]));
+      }
+    }
+#else
+    const IntTag d;
+    const hn::Repartition<int16_t, IntTag> d16;
+    const hn::Rebind<int8_t, decltype(d16)> d8;
+    hn::Vec<decltype(d16)> b[kVectors];
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) {
+      b[v] = hn::PromoteTo(d16, hn::LoadU(d8, reinterpret_cast<const int8_t*>(rows[v])));
+    }
+#pragma GCC unroll 8
+    for (int q = 0; q < kQueries; ++q) {
+      int32_t pair;
+      std::memcpy(&pair, a + q * kOperandRowBytes, sizeof(pair));
+      const auto pairs = hn::BitCast(d16, hn::Set(d, pair));
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; ++v) {
+        sums[q][v].first =
+            hn::ReorderWidenMulAccumulate(d, pairs, b[v], sums[q][v].first, sums[q][v].second);
+      }
+    }
+#endif
+  }
+  static HWY_INLINE FloatVec Finish(const Sum& sum) {
+#if HWY_TARGET == HWY_SCALAR
+    return hn::ConvertTo(FloatTag(), sum.first);
+#else
+    return hn::ConvertTo(FloatTag(), hn::RearrangeToOddPlusEven(sum.first, sum.second));
+#endif
+  }
+};
+
+template <class Operand, int kQueries, int kVectors>
+HWY_INLINE void SetZero(typename Operand::Sum (&sums)[kQueries][kVectors]) {
 #pragma GCC unroll 8
   for (int q = 0; q < kQueries; ++q) {
 #pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) sums[q][v] = hn::Zero(FloatTag());
+    for (int v = 0; v < kVectors; ++v) sums[q][v] = Operand::Zero();
   }
 }
 
@@ -87,23 +149,30 @@ template <class Operand, int kQueries, int kUnits>
 HWY_INLINE void ScoreUnits(const ScoreWork& work, int first) {
   constexpr int kVectors = kUnits * kUnitVectors;
   const FloatTag d;
-  FloatVec sums[kQueries][kVectors];
-  SetZero(sums);
-  const std::byte* rows[kUnits];
-  for (int u = 0; u < kUnits; ++u) rows[u] = work.keys[first + u];
-  const float* a = reinterpret_cast<const float*>(work.queries);
-  for (int32_t step = 0; step < work.steps; ++step, a += Operand::kElements) {
+  typename Operand::Sum sums[kQueries][kVectors];
+  SetZero<Operand>(sums);
+  const std::byte* rows[kVectors];
+#pragma GCC unroll 8
+  for (int v = 0; v < kVectors; ++v) {
+    rows[v] = work.keys[first + v / kUnitVectors] + v % kUnitVectors * kLanes * Operand::kLaneBytes;
+  }
+  const std::byte* a = work.queries;
+  for (int32_t step = 0; step < work.steps; ++step, a += Operand::kOperandBytes) {
     Operand::AddStep(a, rows, sums);
 #pragma GCC unroll 8
-    for (int u = 0; u < kUnits; ++u) rows[u] += work.key_stride;
+    for (int v = 0; v < kVectors; ++v) rows[v] += work.key_stride;
   }
 #pragma GCC unroll 8
   for (int v = 0; v < kVectors; ++v) {
     const int lane = first * kUnitTokens + v * kLanes;
-    const auto scale = work.scales == nullptr ? hn::Set(d, 1.0f) : hn::LoadU(d, work.scales + lane);
 #pragma GCC unroll 8
     for (int q = 0; q < kQueries; ++q) {
-      hn::StoreU(hn::Mul(sums[q][v], scale), d, work.scores + q * kScoreStride + lane);
+      auto score = Operand::Finish(sums[q][v]);
+      if constexpr (Operand::kLaneBytes == 2) {
+        const auto key_scale = hn::LoadU(d, work.key_scales + lane);
+        score = hn::Mul(score, hn::Mul(hn::Set(d, work.query_scales[q]), key_scale));
+      }
+      hn::StoreU(score, d, work.scores + q * kScoreStride + lane);
     }
   }
 }
@@ -122,15 +191,15 @@ HWY_INLINE void WeighUnits(const WeighWork& work, int first) {
   constexpr int kVectors = kUnits * kUnitVectors;
   constexpr int32_t kUnitSteps = kUnitTokens / Operand::kElements;
   const FloatTag d;
-  FloatVec sums[kQueries][kVectors];
-  SetZero(sums);
-  const float* a = reinterpret_cast<const float*>(work.weights);
-  const int64_t offset = work.value_offset + first * kUnitTokens * 4;
-  const std::byte* rows[kUnits];
+  typename Operand::Sum sums[kQueries][kVectors];
+  SetZero<Operand>(sums);
+  const std::byte* a = work.weights;
+  const int64_t offset = work.value_offset + first * kUnitTokens * Operand::kLaneBytes;
   const auto add_rows = [&](const std::byte* row, int32_t count) HWY_ATTR {
-    for (int32_t i = 0; i < count; ++i, row += work.value_stride, a += Operand::kElements) {
+    for (int32_t i = 0; i < count; ++i, row += work.value_stride, a += Operand::kOperandBytes) {
+      const std::byte* rows[kVectors];
 #pragma GCC unroll 8
-      for (int u = 0; u < kUnits; ++u) rows[u] = row + u * kUnitTokens * 4;
+      for (int v = 0; v < kVectors; ++v) rows[v] = row + v * kLanes * Operand::kLaneBytes;
       Operand::AddStep(a, rows, sums);
     }
   };
@@ -144,9 +213,14 @@ HWY_INLINE void WeighUnits(const WeighWork& work, int first) {
   for (int q = 0; q < kQueries; ++q) {
 #pragma GCC unroll 8
     for (int v = 0; v < kVectors; ++v) {
-      // Masked positions may have turned 0 into -0 and back.
-      hn::StoreU(hn::Add(sums[q][v], hn::Zero(d)), d,
-                 work.out + q * work.out_stride + first * kUnitTokens + v * kLanes);
+      auto sum = Operand::Finish(sums[q][v]);
+      if constexpr (Operand::kLaneBytes == 2) {
+        sum = hn::Mul(sum, hn::Set(d, work.weight_scales[q]));
+      } else {
+        // Masked positions may have turned 0 into -0 and back.
+        sum = hn::Add(sum, hn::Zero(d));
+      }
+      hn::StoreU(sum, d, work.out + q * work.out_stride + first * kUnitTokens + v * kLanes);
     }
   }
 }
@@ -176,62 +250,100 @@ HWY_INLINE hn::Vec<D> Exp2(D d, hn::Vec<D> x) {
   return hn::Mul(y, hn::BitCast(d, power));
 }
 
+// The largest of the first `count` elements, of which there is at least one.
+HWY_INLINE FloatVec Largest(const float* values, int32_t count) {
+  const FloatTag d;
+  auto most = hn::Set(d, values[0]);
+  int32_t p = 0;
+  for (; p + kLanes <= count; p += kLanes) most = hn::Max(most, hn::LoadU(d, values + p));
+  // Lanes beyond may hold anything.
+  const auto own = hn::FirstN(d, count - p);
+  if (p < count) most = hn::Max(most, hn::IfThenElse(own, hn::LoadU(d, values + p), most));
+  return hn::MaxOfLanes(d, most);
+}
+
+// Stores a vector's weights at position p as operands, which take no more room than scores.
+struct StoreWeights {
+  explicit StoreWeights(SoftmaxWork& work) : to(work.scores) {}
+  HWY_INLINE void operator()(int32_t p, FloatVec weights) const {
+    hn::StoreU(weights, FloatTag(), to + p);
+  }
+  float* to;
+};
+
+struct QuantizeWeights {
+  explicit QuantizeWeights(SoftmaxWork& work) : work(work) {
+    // No weight is more than 1, so none is more than its position's scale.
+    const float most = hn::GetLane(Largest(work.value_scales, work.visible));
+    work.weight_scale = most < 1e-30f ? 0.0f : most / 32767.0f;
+    inverse = hn::Set(FloatTag(), most < 1e-30f ? 0.0f : 32767.0f / most);
+  }
+  HWY_INLINE void operator()(int32_t p, FloatVec weights) const {
+    const FloatTag d;
+    const hn::Rebind<int16_t, FloatTag> d16;
+    const auto own = hn::FirstN(d, work.visible - p);
+    const auto scales = hn::IfThenElseZero(own, hn::LoadU(d, work.value_scales + p));
+    const auto steps = hn::NearestInt(hn::Mul(hn::Mul(weights, scales), inverse));
+    hn::StoreU(hn::DemoteTo(d16, steps), d16, reinterpret_cast<int16_t*>(work.scores) + p);
+  }
+  SoftmaxWork& work;
+  FloatVec inverse;
+};
+
+template <class Store>
 void Softmax(SoftmaxWork& work) {
   const FloatTag d;
-  float* HWY_RESTRICT scores = work.scores;
-  const int32_t whole = work.visible / kLanes * kLanes;
-  const auto own = hn::FirstN(d, work.visible - whole);
-  auto most = hn::Set(d, scores[0]);
-  for (int32_t p = 0; p < whole; p += kLanes) most = hn::Max(most, hn::LoadU(d, scores + p));
-  if (whole < work.visible) {
-    most = hn::Max(most, hn::IfThenElse(own, hn::LoadU(d, scores + whole), most));
-  }
-  const auto largest = hn::MaxOfLanes(d, most);
+  const float* const scores = work.scores;
+  const auto largest = Largest(scores, work.visible);
   work.largest = hn::GetLane(largest);
-
+  const Store store(work);
+  // In 16 lanes by position, however wide vectors are.
   FloatVec sums[kUnitVectors];
   for (auto& sum : sums) sum = hn::Zero(d);
-  const auto weigh = [&](int32_t p, FloatVec weight, FloatVec& sum) HWY_ATTR {
-    sum = hn::Add(sum, weight);
-    if (work.value_scales != nullptr) {
-      weight = hn::Mul(weight, hn::LoadU(d, work.value_scales + p));
-    }
-    return weight;
-  };
-  const auto part = [&](int32_t p, FloatVec& sum) HWY_ATTR {
-    if (p + kLanes <= work.visible) {
-      const auto weight = Exp2(d, hn::Sub(hn::LoadU(d, scores + p), largest));
-      hn::StoreU(weigh(p, weight, sum), d, scores + p);
-    } else if (p < work.visible) {
-      // Lanes beyond may hold anything, and so may their scales.
-      const auto weight =
-          hn::IfThenElseZero(own, Exp2(d, hn::Sub(hn::LoadU(d, scores + p), largest)));
-      hn::StoreU(hn::IfThenElseZero(own, weigh(p, weight, sum)), d, scores + p);
-    } else {
-      hn::StoreU(hn::Zero(d), d, scores + p);
-    }
-  };
-  for (int32_t p = 0; p < work.padded; p += kUnitTokens) {
+  const int32_t whole = work.visible / kUnitTokens * kUnitTokens;
+  int32_t p = 0;
+  for (; p < whole; p += kUnitTokens) {
 #pragma GCC unroll 4
-    for (int v = 0; v < kUnitVectors; ++v) part(p + v * kLanes, sums[v]);
+    for (int v = 0; v < kUnitVectors; ++v) {
+      const auto weight = Exp2(d, hn::Sub(hn::LoadU(d, scores + p + v * kLanes), largest));
+      sums[v] = hn::Add(sums[v], weight);
+      store(p + v * kLanes, weight);
+    }
+  }
+  for (; p < work.padded; p += kUnitTokens) {
+    for (int v = 0; v < kUnitVectors; ++v) {
+      const int32_t at = p + v * kLanes;
+      const auto own = hn::FirstN(d, HWY_MAX(0, work.visible - at));
+      const auto score = hn::LoadU(d, scores + at);
+      const auto weight = hn::IfThenElseZero(own, Exp2(d, hn::Sub(score, largest)));
+      sums[v] = hn::Add(sums[v], weight);
+      store(at, weight);
+    }
   }
   HWY_ALIGN float lanes[kUnitTokens];
   for (int v = 0; v < kUnitVectors; ++v) hn::Store(sums[v], d, lanes + v * kLanes);
   work.sum = SumLanes(lanes);
 }
 
-void CopyQuery(const float* from, int32_t head_dim, std::byte* to) {
+float CopyQuery(const float* from, int32_t head_dim, std::byte* to) {
   std::memcpy(to, from, head_dim * sizeof(float));
+  return 1.0f;
 }
 
-void ExpandInt8(const int8_t* from, int64_t elements, uint16_t* to) {
-  const FloatTag d;
-  const hn::Rebind<int32_t, FloatTag> d32;
-  const hn::Rebind<int8_t, FloatTag> d8;
-  for (int64_t i = 0; i < elements; i += kLanes) {
-    const auto value = hn::ConvertTo(d, hn::PromoteTo(d32, hn::LoadU(d8, from + i)));
-    StoreF32(d, value, reinterpret_cast<Bf16*>(to + i));
-  }
+float QuantizeQuery(const float* from, int32_t head_dim, std::byte* to) {
+  HWY_ALIGN float lanes[kMaxLanes] = {};
+  ForEachVector(head_dim, [&](auto d, size_t i) HWY_ATTR {
+    hn::StoreU(hn::Max(hn::LoadU(d, lanes), hn::Abs(hn::LoadU(d, from + i))), d, lanes);
+  });
+  float most = 0;
+  for (const float lane : lanes) most = HWY_MAX(most, lane);
+  const float inverse = most < 1e-30f ? 0.0f : 32767.0f / most;
+  ForEachVector(head_dim, [&](auto d, size_t i) HWY_ATTR {
+    const hn::Rebind<int16_t, decltype(d)> d16;
+    const auto steps = hn::NearestInt(hn::Mul(hn::LoadU(d, from + i), hn::Set(d, inverse)));
+    hn::StoreU(hn::DemoteTo(d16, steps), d16, reinterpret_cast<int16_t*>(to) + i);
+  });
+  return most < 1e-30f ? 0.0f : most / 32767.0f;
 }
 
 template <class Operand, int kQueries>
@@ -250,11 +362,11 @@ void SetKernels(AttentionKernels& kernels) {
 
 template <class Operand>
 AttentionKernels MakeKernels() {
+  constexpr bool kIntegers = Operand::kLaneBytes == 2;
   AttentionKernels kernels;
   kernels.name = hwy::TargetName(HWY_TARGET);
-  kernels.round_query = CopyQuery;
-  kernels.softmax = Softmax;
-  kernels.expand = ExpandInt8;
+  kernels.round_query = kIntegers ? QuantizeQuery : CopyQuery;
+  kernels.softmax = kIntegers ? Softmax<QuantizeWeights> : Softmax<StoreWeights>;
   SetKernels<Operand, 1>(kernels);
   SetKernels<Operand, 2>(kernels);
   SetKernels<Operand, 3>(kernels);
@@ -267,7 +379,8 @@ AttentionKernels MakeKernels() {
 const AttentionKernels& PortableKernels(KvType type) {
   static const AttentionKernels f32 = MakeKernels<F32Operand>();
   static const AttentionKernels bf16 = MakeKernels<Bf16Operand>();
-  return type == KvType::kF32 ? f32 : bf16;
+  static const AttentionKernels int8 = MakeKernels<Int8Operand>();
+  return type == KvType::kF32 ? f32 : type == KvType::kBf16 ? bf16 : int8;
 }
 
 void Merge(int32_t queries, int64_t dim, const AttentionState& next, const AttentionState& merged) {
@@ -310,7 +423,7 @@ const AttentionKernels& PortableAttentionKernels(KvType type) {
 }
 
 const AttentionKernels& BestAttentionKernels(KvType type) {
-  const AttentionKernels* native = type == KvType::kF32 ? nullptr : Avx512Bf16AttentionKernels();
+  const AttentionKernels* native = Avx512Bf16AttentionKernels(type);
   return native == nullptr ? PortableAttentionKernels(type) : *native;
 }
 

@@ -196,19 +196,22 @@ void AttentionPlan::Store(int64_t index, const AttentionLayer& layer) const {
 
 // Rotated and scaled to scores in powers of 2, as operands.
 void AttentionPlan::PrepareQueries(const Tile& tile, int32_t kv_head, const AttentionLayer& layer,
-                                   const AttentionKernels& kernels, std::byte* queries) const {
+                                   const AttentionKernels& kernels,
+                                   const TileScratch& scratch) const {
   const int64_t dim = settings_.kv.head_dim;
   const int32_t group = settings_.heads / settings_.kv.kv_heads;
   const float scale = std::numbers::log2e_v<float> / std::sqrt(static_cast<float>(dim));
   float rotated[kMaxHeadDim];
+  int64_t query = 0;
   for (int32_t i = 0; i < tile.row.token_count; ++i) {
     const int32_t token = tile.row.token_begin + i;
     const HeadRotation rotation = RotationOf(layer, token);
-    for (int32_t g = 0; g < group; ++g, queries += kOperandRowBytes) {
+    for (int32_t g = 0; g < group; ++g, ++query) {
       const int64_t at = (int64_t{kv_head} * group + g) * dim;
       RotateHead(rotation, layer.qkv + token * layer.qkv_stride + at,
                  layer.bias == nullptr ? nullptr : layer.bias + at, scale, rotated);
-      kernels.round_query(rotated, settings_.kv.head_dim, queries);
+      scratch.query_scales[query] = kernels.round_query(rotated, settings_.kv.head_dim,
+                                                        scratch.queries + query * kOperandRowBytes);
     }
   }
 }
@@ -228,7 +231,7 @@ void AttentionPlan::Run(int64_t index, const AttentionLayer& layer, std::byte* m
   const AttentionKernels& kernels = BestAttentionKernels(kv.type);
   const int64_t queries = QueryCount(tile);
   const TileScratch scratch(kv, queries, memory);
-  PrepareQueries(tile, kv_head, layer, kernels, scratch.queries);
+  PrepareQueries(tile, kv_head, layer, kernels, scratch);
 
   PartitionWork work{kv, kernels, scratch, layer.kv};
   work.kv_head = kv_head;

@@ -25,6 +25,7 @@ namespace hocket {
 struct AttentionKernels;
 struct AttentionState;
 struct HeadRotation;
+struct TileScratch;
 
 struct AttentionSettings {
   KvShape kv;
@@ -111,7 +112,7 @@ class AttentionPlan {
   HeadRotation RotationOf(const AttentionLayer& layer, int32_t token) const;
   void StoreHead(const AttentionLayer& layer, const Place& place, int32_t kv_head) const;
   void PrepareQueries(const Tile& tile, int32_t kv_head, const AttentionLayer& layer,
-                      const AttentionKernels& kernels, std::byte* queries) const;
+                      const AttentionKernels& kernels, const TileScratch& scratch) const;
   void MergeFrom(int64_t from, int64_t queries, const AttentionState& next,
                  const AttentionState& merged) const;
   void FinishTile(const Tile& tile, int32_t kv_head, const AttentionLayer& layer,
