@@ -16,7 +16,7 @@ def built(name):
 
 
 def run(name, *arguments, capture=True):
-    """Runs the tool and returns its standard output. The spin count is the one that `hocket` sets."""
+    """Runs the tool and returns its standard output. The spin count is what `hocket` sets."""
     done = subprocess.run([str(part) for part in (built(name), *arguments)], check=True, text=True,
                           stdout=subprocess.PIPE if capture else None,
                           env={**os.environ, "GOMP_SPINCOUNT": "1000"})

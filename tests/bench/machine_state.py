@@ -50,8 +50,8 @@ def process_cpu_seconds(pid):
 
 def cpu_seconds():
     """Seconds that all the machine's cores were busy, and that its host held them back."""
-    values = [int(value) for value in pathlib.Path("/proc/stat").read_text().split("\n")[0].split()[1:]]
-    user, nice, system, _, _, irq, softirq, steal = values[:8]
+    first = pathlib.Path("/proc/stat").read_text().split("\n")[0].split()
+    user, nice, system, _, _, irq, softirq, steal = (int(value) for value in first[1:9])
     return (user + nice + system + irq + softirq) / TICKS_PER_SECOND, steal / TICKS_PER_SECOND
 
 
@@ -67,7 +67,8 @@ class OtherWork:
         return sum(process_cpu_seconds(pid) for pid in (*self.pids, os.getpid()))
 
     def __enter__(self):
-        self.start, self.own, (self.busy, self.stolen) = time.monotonic(), self._own(), cpu_seconds()
+        self.start, self.own = time.monotonic(), self._own()
+        self.busy, self.stolen = cpu_seconds()
         return self
 
     def __exit__(self, *_):

@@ -6,16 +6,17 @@
         --engines hocket:int8,openvino:int8,openvino:int8-tuned
     ./dev bench peers --table RUN.jsonl...              the tables of earlier runs again
 
-Cases: decode-N is N requests, prompts of 128 random tokens and 128 new tokens each, all submitted at
-once, greedy, end of text ignored; tokens per second are new tokens over the time from the submission
-to the end of all. prefill is one prompt of 2,048 tokens and one new token; tokens per second are the
-prompt's. memory is the peak resident memory of a fresh process (its second start, so that what is
-cached on disk is there) that served decode-8. neighbour is decode-8 with another process busy on one
-core (stress-ng where it is installed), beside decode-8 without.
+Cases: decode-N is N requests, prompts of 128 random tokens and 128 new tokens each, all submitted
+at once, greedy, end of text ignored; tokens per second are new tokens over the time from the
+submission to the end of all. prefill is one prompt of 2,048 tokens and one new token; tokens per
+second are the prompt's. memory is the peak resident memory of a fresh process (its second start, so
+that what is cached on disk is there) that served decode-8. neighbour is decode-8 with another process
+busy on one core (stress-ng where it is installed), beside decode-8 without.
 
-Each engine serves a warm-up of 16 new tokens, then the engines take turns, --repeats times, with new
-prompts each time; the table shows the best. Hocket is asked through gRPC, OpenVINO GenAI in process.
-Every repetition is one line of --jsonl FILE, with the cores that other processes had meanwhile.
+Each engine serves a warm-up of 16 new tokens, then the engines take turns, --repeats times, with
+new prompts each time; the table shows the best. Hocket is asked through gRPC, OpenVINO GenAI in
+process. Every repetition is one line of --jsonl FILE, with the cores that other processes had
+meanwhile.
 """
 
 import argparse
@@ -35,12 +36,8 @@ import machine_state
 import peers_table
 from engines import Workload
 
-DECODE_8 = Workload(requests=8)
-SPEED_CASES = {
-    "decode-1": Workload(requests=1), "decode-8": DECODE_8, "decode-32": Workload(requests=32),
-    "prefill": Workload(requests=1, prompt_tokens=2048, new_tokens=1),
-}
-CASES = [*SPEED_CASES, "memory", "neighbour"]
+REQUESTS = {"decode-1": 1, "decode-8": 8, "decode-32": 32, "memory": 8, "neighbour": 8}
+CASES = ["decode-1", "decode-8", "decode-32", "prefill", "memory", "neighbour"]
 ENGINES = ["hocket:int8", "hocket:int4", "openvino:int8", "openvino:int8-tuned", "openvino:int4"]
 
 
@@ -59,6 +56,12 @@ class Records:
         self.add(kind="measurement", shape=shape, case=case, engine=engine, repeat=repeat, **result)
         print(f"{shape} {case} {engine} {repeat + 1}: {result['tokens_per_second']:.1f} tokens/s"
               f", others had {result['other_cores']:.2f} cores", file=sys.stderr, flush=True)
+
+
+def workload_of(case, options):
+    if case == "prefill":
+        return Workload(requests=1, prompt_tokens=2048, new_tokens=1)
+    return Workload(requests=REQUESTS[case], new_tokens=options.new_tokens)
 
 
 def warm_up(engine, workload):
@@ -88,7 +91,7 @@ def busy_neighbour():
 
 
 def measure_speed(running, shape, case, options, records):
-    workload = SPEED_CASES[case]
+    workload = workload_of(case, options)
     for engine in running.values():
         warm_up(engine, workload)
     for repeat, name, engine in in_turn(running, options.repeats):
@@ -97,10 +100,11 @@ def measure_speed(running, shape, case, options, records):
 
 
 def measure_neighbour(running, shape, options, records):
+    eight = workload_of("neighbour", options)
     for engine in running.values():
-        warm_up(engine, DECODE_8)
+        warm_up(engine, eight)
     for repeat, name, engine in in_turn(running, options.repeats):
-        workload = dataclasses.replace(DECODE_8, seed=repeat + 1)
+        workload = dataclasses.replace(eight, seed=repeat + 1)
         records.measured(shape, "quiet", name, repeat, engines.measure(engine, workload))
         with busy_neighbour():
             records.measured(shape, "neighbour", name, repeat, engines.measure(engine, workload))
@@ -113,7 +117,8 @@ def measure_memory(shape, options, records):
         engine.stop()
         engine.start()
         try:
-            records.measured(shape, "memory", name, 0, engines.measure(engine, DECODE_8))
+            result = engines.measure(engine, workload_of("memory", options))
+            records.measured(shape, "memory", name, 0, result)
         finally:
             engine.stop()
 
@@ -157,11 +162,15 @@ def parse_arguments(arguments):
     parser.add_argument("--engines", type=names(), default=ENGINES, metavar="ENGINE,…",
                         help=f"default: {','.join(ENGINES)}; hocket takes any of its precisions")
     parser.add_argument("--cases", type=names(CASES), metavar="CASE,…",
-                        help=f"of {', '.join(CASES)}; default: all, neighbour on the first shape only")
+                        help=f"of {', '.join(CASES)}; default: all, neighbour on the first "
+                        "shape only")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--new-tokens", type=int, default=128,
+                        help="of decode-N, memory and neighbour; other figures than with 128, "
+                        "for a quick look")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--hocket-flag", action="append", default=[], metavar="FLAG",
-                        help="a further flag for hocket serve, as --hocket-flag=--max-step-tokens=256")
+                        help="another of hocket serve: --hocket-flag=--max-step-tokens=256")
     parser.add_argument("--openvino-property", action="append", default=[], metavar="NAME=VALUE",
                         help="a further property for OpenVINO, as KV_CACHE_PRECISION=f16")
     parser.add_argument("--openvino-batched-tokens", type=int, default=2048,

@@ -1,4 +1,4 @@
-"""The tables of `./dev bench peers`: the figures, and Hocket's ratios beside what is to be reached."""
+"""The tables of `./dev bench peers`: the figures, and ratios beside what is to be reached."""
 
 # Hocket's ratio to the best OpenVINO setting with weights of as many bits, by shape, case, weights.
 RATIOS_TO_REACH = {
@@ -118,8 +118,10 @@ def disturbance(records):
                 if record["kind"] == "measurement" and record["case"] != "neighbour"]
     if not measured:
         return ""
-    return (f"Meanwhile other processes had at most {max(r['other_cores'] for r in measured):.2f} "
-            f"cores, and the host withheld at most {max(r['stolen_cores'] for r in measured):.2f}.\n")
+    others, stolen = (max(record[field] for record in measured)
+                      for field in ("other_cores", "stolen_cores"))
+    return (f"Meanwhile other processes had at most {others:.2f} cores, "
+            f"and the host withheld at most {stolen:.2f}.\n")
 
 
 def render(records):

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What a precision costs: `./dev bench quality`.
 
-    ./dev bench quality                        the default model's held-out text, then random weights
+    ./dev bench quality                        the default model's held-out text, random weights
     ./dev bench quality --cases tales --candidates bf16,int8,int4,int4-g128,int8/int8
     ./dev bench quality --cases smollm2-135m,llama-3.2-1b --positions 256
     ./dev bench quality --windows 20           a quick look: 20 of the 136 documents
@@ -14,7 +14,7 @@ likely token, and the perplexity of the tokens that follow. The case tales is th
 models/tales/held_out.txt; the others are random weights of that shape (make_model.py) on random
 tokens, which says how rounding spreads through real depths and widths, and nothing of language.
 
-The figures are hocket_quality_tool's (quality_tool.cc); they do not depend on how busy the machine is.
+The figures are hocket_quality_tool's (quality_tool.cc); a busy machine does not change them.
 """
 
 import argparse

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """The benchmark suite behind `./dev bench`: figures and ratios from one run, printed as tables.
 
-    ./dev bench                       kv-cache, batching, prefill and arrival, on the SmolLM2-135M shape
+    ./dev bench                       kv-cache, batching, prefill, arrival on SmolLM2-135M's shape
     ./dev bench batching --shape llama-3.2-1b --precision bf16
     ./dev bench kv-cache
 
-    ./dev bench peers                 Hocket beside OpenVINO GenAI, taking turns, and what is to be reached
-    ./dev bench probe                 what this machine can do: memory reads, dot products, barriers
-    ./dev bench quality               what a precision costs: KL divergence, top-1 agreement, perplexity
+    ./dev bench peers                 Hocket beside OpenVINO GenAI, and what is to be reached
+    ./dev bench probe                 what this machine can do: memory reads, arithmetic, barriers
+    ./dev bench quality               what a precision costs: divergence from f32, perplexity
     ./dev bench profile               where a step's time goes, by kind of work
 
 Each of these four has flags of its own: ./dev bench peers --help.

@@ -95,7 +95,7 @@ class Profiler:
         self.process.send_signal(signal.SIGINT)
         _, errors = self.process.communicate()
         if self.process.returncode not in (0, -signal.SIGINT):
-            sys.exit(f"profile: perf ended with status {self.process.returncode}: {errors.decode()}")
+            sys.exit(f"profile: perf ended with {self.process.returncode}: {errors.decode()}")
 
     def samples(self):
         """(thread, time, address, symbol, object) of each sample."""
@@ -223,7 +223,7 @@ def profile(server, case, options):
 
 
 def peak_operations(probe, precision):
-    """Tera-operations per second on all threads. Without those that overflow with full-range bytes."""
+    """Tera-operations per second on all threads, without what overflows with full-range bytes."""
     kind = "int8" if precision.startswith("int") else precision
     figures = [peak["tera_operations_per_second"] for peak in probe["arithmetic"]
                if peak["kind"] == kind and "maddubs" not in peak["instructions"]]
