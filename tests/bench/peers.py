@@ -10,8 +10,8 @@ Cases: decode-N is N requests, prompts of 128 random tokens and 128 new tokens e
 at once, greedy, end of text ignored; tokens per second are new tokens over the time from the
 submission to the end of all. prefill is one prompt of 2,048 tokens and one new token; tokens per
 second are the prompt's. memory is the peak resident memory of a fresh process (its second start, so
-that what is cached on disk is there) that served decode-8. neighbour is decode-8 with another process
-busy on one core (stress-ng where it is installed), beside decode-8 without.
+that what is cached on disk is there) that served decode-8. neighbour is decode-8 with another
+process busy on one core (stress-ng where it is installed), beside decode-8 without.
 
 Each engine serves a warm-up of 16 new tokens, then the engines take turns, --repeats times, with
 new prompts each time; the table shows the best. Hocket is asked through gRPC, OpenVINO GenAI in
