@@ -1,4 +1,5 @@
 #include <cstring>
+#include <utility>
 
 #include "runtime/kernels/attention_kernels.h"
 
@@ -21,6 +22,17 @@ constexpr int kUnitVectors = kUnitTokens / kLanes;
 // With vectors as wide as a unit there are registers for several units at once.
 constexpr bool kWholeUnits = kUnitVectors == 1;
 
+// The same vector, which the compiler takes for a new one: it then multiplies in the order of the
+// source. Left alone, it begins products of several queries at once, runs out of registers and
+// keeps sums in memory.
+template <class V>
+HWY_INLINE V InOrder(V vector) {
+#if HWY_ARCH_X86 && HWY_TARGET != HWY_SCALAR && (HWY_COMPILER_GCC || HWY_COMPILER_CLANG)
+  asm volatile("" : "+v"(vector.raw));
+#endif
+  return vector;
+}
+
 // How a type's operands and rows are multiplied. A step goes along the summed dimension: kElements
 // of it, which take kOperandBytes of a query's row and kLaneBytes of each lane of keys or values.
 // sums[q][v] += a[q] * rows[v].
@@ -39,7 +51,9 @@ struct F32Operand {
     for (int q = 0; q < kQueries; ++q) {
       const auto element = hn::Set(FloatTag(), a[q * kScoreStride]);
 #pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v) sums[q][v] = hn::MulAdd(element, b[v], sums[q][v]);
+      for (int v = 0; v < kVectors; ++v) {
+        sums[q][v] = hn::MulAdd(element, b[v], sums[q][v]);
+      }
     }
   }
   template <int kQueries, int kVectors>
@@ -65,16 +79,19 @@ struct Bf16Operand : F32Operand {
                                  Sum (&sums)[kQueries][kVectors]) {
     const FloatTag d;
     const hn::RebindToUnsigned<FloatTag> d32;
-    const auto pairs = [&](int v) HWY_ATTR {
-      return hn::LoadU(d32, reinterpret_cast<const uint32_t*>(rows[v]));
-    };
     FloatVec b[kVectors];
 #pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) b[v] = hn::BitCast(d, hn::ShiftLeft<16>(pairs(v)));
+    for (int v = 0; v < kVectors; ++v) {
+      const auto pairs = hn::LoadU(d32, reinterpret_cast<const uint32_t*>(rows[v]));
+      b[v] = hn::BitCast(d, hn::ShiftLeft<16>(pairs));
+    }
     AddProducts(reinterpret_cast<const float*>(a), b, sums);
-    const auto high = hn::Set(d32, 0xffff0000u);
+    // Loaded again, and without a mask, for want of registers.
 #pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) b[v] = hn::BitCast(d, hn::And(pairs(v), high));
+    for (int v = 0; v < kVectors; ++v) {
+      const auto pairs = InOrder(hn::LoadU(d32, reinterpret_cast<const uint32_t*>(rows[v])));
+      b[v] = hn::BitCast(d, hn::ShiftLeft<16>(hn::ShiftRight<16>(pairs)));
+    }
     AddProducts(reinterpret_cast<const float*>(a) + 1, b, sums);
   }
 };
@@ -118,11 +135,11 @@ struct Int8Operand {
     for (int q = 0; q < kQueries; ++q) {
       int32_t pair;
       std::memcpy(&pair, a + q * kOperandRowBytes, sizeof(pair));
-      const auto pairs = hn::BitCast(d16, hn::Set(d, pair));
+      const auto pairs = hn::BitCast(d16, InOrder(hn::Set(d, pair)));
 #pragma GCC unroll 8
       for (int v = 0; v < kVectors; ++v) {
-        sums[q][v].first =
-            hn::ReorderWidenMulAccumulate(d, pairs, b[v], sums[q][v].first, sums[q][v].second);
+        sums[q][v].first = InOrder(
+            hn::ReorderWidenMulAccumulate(d, pairs, b[v], sums[q][v].first, sums[q][v].second));
       }
     }
 #endif
@@ -195,20 +212,21 @@ HWY_INLINE void WeighUnits(const WeighWork& work, int first) {
   SetZero<Operand>(sums);
   const std::byte* a = work.weights;
   const int64_t offset = work.value_offset + first * kUnitTokens * Operand::kLaneBytes;
-  const auto add_rows = [&](const std::byte* row, int32_t count) HWY_ATTR {
+  const std::byte* const* unit = work.values;
+  const std::byte* last = work.last;
+  int32_t left = work.steps;
+  while (left > 0 || last != nullptr) {
+    // One loop for all, so that the compiler has the sums in registers.
+    const std::byte* row = (left > 0 ? *unit++ : std::exchange(last, nullptr)) + offset;
+    const int32_t count = left > 0 ? HWY_MIN(left, kUnitSteps) : 1;
+    left -= count;
     for (int32_t i = 0; i < count; ++i, row += work.value_stride, a += Operand::kOperandBytes) {
       const std::byte* rows[kVectors];
 #pragma GCC unroll 8
       for (int v = 0; v < kVectors; ++v) rows[v] = row + v * kLanes * Operand::kLaneBytes;
       Operand::AddStep(a, rows, sums);
     }
-  };
-  int32_t unit = 0;
-  int32_t left = work.steps;
-  for (; left > 0; ++unit, left -= kUnitSteps) {
-    add_rows(work.values[unit] + offset, HWY_MIN(left, kUnitSteps));
   }
-  if (work.last != nullptr) add_rows(work.last + offset, 1);
 #pragma GCC unroll 8
   for (int q = 0; q < kQueries; ++q) {
 #pragma GCC unroll 8
@@ -234,20 +252,25 @@ void Weigh(const WeighWork& work) {
   }
 }
 
-// 2^x for x <= 0 to within 5e-7 of its size, exact at 0; below 2^-126 as for -126.
+// Adding this rounds a number of less than 2^22 to the nearest integer, which is then in the lower
+// bits of the sum.
+constexpr float kRounder = 0x1.8p23f;
+
+// 2^x for x <= 0 to within 5e-7 of its size, exact at 0; below 2^-125 as for -125.
 template <class D>
 HWY_INLINE hn::Vec<D> Exp2(D d, hn::Vec<D> x) {
   const hn::RebindToSigned<D> di;
-  const auto clamped = hn::Max(x, hn::Set(d, -126.0f));
-  const auto whole = hn::NearestInt(clamped);
-  const auto part = hn::Sub(clamped, hn::ConvertTo(d, whole));
+  const auto clamped = hn::Max(x, hn::Set(d, -125.0f));
+  const auto rounded = hn::Add(clamped, hn::Set(d, kRounder));
+  const auto part = hn::Sub(clamped, hn::Sub(rounded, hn::Set(d, kRounder)));
   auto y = hn::MulAdd(hn::Set(d, 0.00111255073f), part, hn::Set(d, 0.00966628268f));
   y = hn::MulAdd(y, part, hn::Set(d, 0.0555740036f));
   y = hn::MulAdd(y, part, hn::Set(d, 0.240223512f));
   y = hn::MulAdd(y, part, hn::Set(d, 0.693142831f));
   y = hn::MulAdd(y, part, hn::Set(d, 1.0f));
-  const auto power = hn::ShiftLeft<23>(hn::Add(whole, hn::Set(di, 127)));
-  return hn::Mul(y, hn::BitCast(d, power));
+  // Into the exponent.
+  const auto power = hn::ShiftLeft<23>(hn::BitCast(di, rounded));
+  return hn::BitCast(d, hn::Add(hn::BitCast(di, y), power));
 }
 
 // The largest of the first `count` elements, of which there is at least one.
@@ -262,31 +285,45 @@ HWY_INLINE FloatVec Largest(const float* values, int32_t count) {
   return hn::MaxOfLanes(d, most);
 }
 
-// Stores a vector's weights at position p as operands, which take no more room than scores.
+// Store a vector's weights at position p as operands, which take no more room than scores; of the
+// weights, `own` are not 0.
 struct StoreWeights {
   explicit StoreWeights(SoftmaxWork& work) : to(work.scores) {}
-  HWY_INLINE void operator()(int32_t p, FloatVec weights) const {
+  HWY_INLINE void Whole(int32_t p, FloatVec weights) const {
     hn::StoreU(weights, FloatTag(), to + p);
+  }
+  HWY_INLINE void Part(int32_t p, FloatVec weights, hn::Mask<FloatTag> /*own*/) const {
+    Whole(p, weights);
   }
   float* to;
 };
 
 struct QuantizeWeights {
-  explicit QuantizeWeights(SoftmaxWork& work) : work(work) {
+  explicit QuantizeWeights(SoftmaxWork& work)
+      : scales(work.value_scales), to(reinterpret_cast<int16_t*>(work.scores)) {
     // No weight is more than 1, so none is more than its position's scale.
     const float most = hn::GetLane(Largest(work.value_scales, work.visible));
     work.weight_scale = most < 1e-30f ? 0.0f : most / 32767.0f;
     inverse = hn::Set(FloatTag(), most < 1e-30f ? 0.0f : 32767.0f / most);
   }
-  HWY_INLINE void operator()(int32_t p, FloatVec weights) const {
+  HWY_INLINE void Scaled(int32_t p, FloatVec weights, FloatVec position_scales) const {
     const FloatTag d;
+    const hn::RebindToSigned<FloatTag> d32;
     const hn::Rebind<int16_t, FloatTag> d16;
-    const auto own = hn::FirstN(d, work.visible - p);
-    const auto scales = hn::IfThenElseZero(own, hn::LoadU(d, work.value_scales + p));
-    const auto steps = hn::NearestInt(hn::Mul(hn::Mul(weights, scales), inverse));
-    hn::StoreU(hn::DemoteTo(d16, steps), d16, reinterpret_cast<int16_t*>(work.scores) + p);
+    const auto x = hn::Mul(hn::Mul(weights, position_scales), inverse);
+    const auto rounded = hn::BitCast(d32, hn::Add(x, hn::Set(d, kRounder)));
+    const auto steps = hn::Sub(rounded, hn::BitCast(d32, hn::Set(d, kRounder)));
+    hn::StoreU(hn::DemoteTo(d16, steps), d16, to + p);
   }
-  SoftmaxWork& work;
+  HWY_INLINE void Whole(int32_t p, FloatVec weights) const {
+    Scaled(p, weights, hn::LoadU(FloatTag(), scales + p));
+  }
+  HWY_INLINE void Part(int32_t p, FloatVec weights, hn::Mask<FloatTag> own) const {
+    // Scales beyond may be anything.
+    Scaled(p, weights, hn::IfThenElseZero(own, hn::LoadU(FloatTag(), scales + p)));
+  }
+  const float* scales;
+  int16_t* to;
   FloatVec inverse;
 };
 
@@ -300,24 +337,27 @@ void Softmax(SoftmaxWork& work) {
   // In 16 lanes by position, however wide vectors are.
   FloatVec sums[kUnitVectors];
   for (auto& sum : sums) sum = hn::Zero(d);
-  const int32_t whole = work.visible / kUnitTokens * kUnitTokens;
+  const int32_t visible = work.visible;
+  const int32_t whole = visible / kUnitTokens * kUnitTokens;
   int32_t p = 0;
   for (; p < whole; p += kUnitTokens) {
 #pragma GCC unroll 4
     for (int v = 0; v < kUnitVectors; ++v) {
       const auto weight = Exp2(d, hn::Sub(hn::LoadU(d, scores + p + v * kLanes), largest));
       sums[v] = hn::Add(sums[v], weight);
-      store(p + v * kLanes, weight);
+      store.Whole(p + v * kLanes, weight);
     }
   }
-  for (; p < work.padded; p += kUnitTokens) {
+  const int32_t padded = work.padded;
+  for (; p < padded; p += kUnitTokens) {
+#pragma GCC unroll 4
     for (int v = 0; v < kUnitVectors; ++v) {
       const int32_t at = p + v * kLanes;
-      const auto own = hn::FirstN(d, HWY_MAX(0, work.visible - at));
+      const auto own = hn::FirstN(d, HWY_MAX(0, visible - at));
       const auto score = hn::LoadU(d, scores + at);
       const auto weight = hn::IfThenElseZero(own, Exp2(d, hn::Sub(score, largest)));
       sums[v] = hn::Add(sums[v], weight);
-      store(at, weight);
+      store.Part(at, weight, own);
     }
   }
   HWY_ALIGN float lanes[kUnitTokens];
