@@ -29,7 +29,7 @@ struct RuntimeSettings {
   // user's cache folder), "off", or a folder.
   std::string weight_cache = "auto";
   int32_t threads = 0;            // 0: as many as affinity and the cgroup quota allow.
-  int32_t block_tokens = 16;      // KV positions in a block; a multiple of 16.
+  int32_t block_tokens = 16;      // KV positions in a block: 16, 32, 64, 128 or 256.
   int64_t kv_cache_bytes = 0;     // 0: what the machine or cgroup leaves, at most 4 GiB.
   int32_t max_step_tokens = 512;  // Rows of the largest forward pass.
   int32_t max_running_sequences = 64;
@@ -50,7 +50,7 @@ struct ModelInfo {
   int64_t parameters = 0;
   int64_t weight_bytes = 0;     // Of packed weights.
   bool weights_mapped = false;  // They lie in the weight cache's file, not in memory of our own.
-  int64_t embedding_bytes = 0;  // Read from the checkpoint's file, page by page, as tokens need it.
+  int64_t embedding_bytes = 0;  // Read from the checkpoint's file, row by row, as tokens need it.
   int32_t layers = 0;
   int32_t hidden_size = 0;
   int32_t vocabulary_size = 0;  // Rows of the head: valid token ids are below this.
@@ -68,7 +68,7 @@ struct ModelInfo {
 
   // When every part of the memory above is in use.
   int64_t ExpectedPeakBytes() const {
-    return weight_bytes + embedding_bytes + kv_cache_bytes + arena_bytes + process_bytes;
+    return weight_bytes + kv_cache_bytes + arena_bytes + process_bytes;
   }
 };
 

@@ -113,7 +113,6 @@ Metrics::Metrics(prometheus::Registry* registry, const ModelInfo& info)
     memory.Add({{"part", part}}).Set(static_cast<double>(bytes));
   };
   plan("weights", info.weight_bytes);
-  plan("embedding", info.embedding_bytes);
   plan("kv_cache", info.kv_cache_bytes);
   plan("step_arena", info.arena_bytes);
 }

@@ -129,6 +129,16 @@ absl::StatusOr<TensorView> Checkpoint::Find(const std::string& name,
   return view;
 }
 
+const MappedFile& Checkpoint::FileOf(const TensorView& view) const {
+  size_t file = 0;
+  while (file + 1 < files_.size()) {
+    const std::span<const std::byte> bytes = files_[file].file().bytes();
+    if (view.bytes.data() >= bytes.data() && view.bytes.data() < bytes.data() + bytes.size()) break;
+    ++file;
+  }
+  return files_[file].file();
+}
+
 void ConvertElements(const TensorView& view, int64_t first, int64_t count, float* to) {
   ConvertElementsT(view, first, count, to);
 }

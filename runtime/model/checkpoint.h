@@ -27,6 +27,7 @@ class Checkpoint {
                                   std::initializer_list<int64_t> expected_shape) const;
   bool Has(const std::string& name) const { return files_by_tensor_.contains(name); }
   const std::vector<SafetensorsFile>& files() const { return files_; }
+  const MappedFile& FileOf(const TensorView& view) const;  // Of a tensor that Find returned.
 
  private:
   absl::Status OpenShards(const std::string& index_path);

@@ -120,7 +120,7 @@ class DecoderImpl : public Decoder {
     info_.parameters = weights_.parameters;
     info_.weight_bytes = weights_.bytes;
     info_.weights_mapped = weights_.mapped;
-    info_.embedding_bytes = static_cast<int64_t>(weights_.embedding.bytes.size());
+    info_.embedding_bytes = weights_.embedding.bytes();
     return absl::OkStatus();
   }
 

@@ -162,7 +162,8 @@ void ForwardPass::Embed(TeamMember& member, const StepPlan& plan) {
   const int64_t half = spec_.head_dim / 2;
   const IndexRange mine = member.Share(static_cast<int64_t>(plan.tokens.size()));
   for (int64_t i = mine.begin; i < mine.end; ++i) {
-    ConvertElements(weights_.embedding, plan.tokens[i] * hidden, hidden, residual_ + i * hidden);
+    scratch_[member.index()].status.Update(
+        weights_.embedding.Read(plan.tokens[i], residual_ + i * hidden));
     RotaryAngles(frequencies_, positions_[i], cosines_ + i * half, sines_ + i * half);
   }
   member.Barrier();

@@ -27,28 +27,24 @@ absl::Status SystemError(const std::string& path, int error) {
 absl::StatusOr<MappedFile> MappedFile::Open(const std::string& path) {
   const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (descriptor < 0) return SystemError(path, errno);
+  MappedFile file;
+  file.descriptor_ = descriptor;
   struct stat info = {};
   if (fstat(descriptor, &info) != 0 || !S_ISREG(info.st_mode)) {
-    close(descriptor);
     return absl::InvalidArgumentError(absl::StrCat(path, ": not a regular file"));
   }
-  MappedFile file;
   const size_t size = info.st_size;
   if (size > 0) {
     void* data = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, descriptor, 0);
-    if (data == MAP_FAILED) {
-      const int error = errno;
-      close(descriptor);
-      return SystemError(path, error);
-    }
+    if (data == MAP_FAILED) return SystemError(path, errno);
     file.bytes_ = {static_cast<const std::byte*>(data), size};
   }
-  close(descriptor);
   return file;
 }
 
 MappedFile::~MappedFile() {
   if (!bytes_.empty()) munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
+  if (descriptor_ >= 0) close(descriptor_);
 }
 
 void ReleasePages(std::span<const std::byte> bytes) {

@@ -21,14 +21,17 @@ class MappedFile {
   MappedFile(MappedFile&& other) noexcept { *this = std::move(other); }
   MappedFile& operator=(MappedFile&& other) noexcept {
     std::swap(bytes_, other.bytes_);
+    std::swap(descriptor_, other.descriptor_);
     return *this;
   }
   ~MappedFile();
 
   std::span<const std::byte> bytes() const { return bytes_; }
+  int descriptor() const { return descriptor_; }  // Of the same file, open for reading.
 
  private:
   std::span<const std::byte> bytes_;
+  int descriptor_ = -1;
 };
 
 // Tells the system that these bytes of a mapping will not be read again soon.

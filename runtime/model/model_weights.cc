@@ -66,13 +66,15 @@ class Loader {
   // Finds every tensor, so that what is missing is said before anything is read.
   void PlanModel() {
     const std::string embedding_name = "model.embed_tokens.weight";
-    auto embedding = checkpoint_.Find(embedding_name, {spec_.vocabulary_size, spec_.hidden_size});
+    auto embedding =
+        EmbeddingTable::Open(checkpoint_, embedding_name, spec_.vocabulary_size, spec_.hidden_size,
+                             settings_.precision == Precision::kBf16);
     if (!embedding.ok()) {
       status_ = embedding.status();
       return;
     }
     weights_.embedding = *std::move(embedding);
-    weights_.parameters += weights_.embedding.Elements();
+    weights_.parameters += weights_.embedding.elements();
     weights_.layers.resize(spec_.layers);  // Plans point into it.
     for (int32_t i = 0; i < spec_.layers && status_.ok(); ++i) {
       PlanLayer(absl::StrCat("model.layers.", i, "."), weights_.layers[i]);
@@ -85,7 +87,7 @@ class Loader {
     head.precision = settings_.head_precision != Precision::kAuto ? settings_.head_precision
                      : IsQuantized(settings_.precision)           ? Precision::kInt8
                                                                   : settings_.precision;
-    if (spec_.tied_head) weights_.parameters -= weights_.embedding.Elements();
+    if (spec_.tied_head) weights_.parameters -= weights_.embedding.elements();
   }
 
   void PlanLayer(const std::string& prefix, LayerWeights& layer) {

@@ -17,6 +17,7 @@
 #include "runtime/kernels/weight_matrix.h"
 #include "runtime/model/architecture_spec.h"
 #include "runtime/model/checkpoint.h"
+#include "runtime/model/embedding_table.h"
 #include "runtime/model/mapped_file.h"
 #include "runtime/precision.h"
 
@@ -38,7 +39,7 @@ struct LayerWeights {
 };
 
 struct ModelWeights {
-  TensorView embedding;  // [vocabulary, hidden], read where it lies in the checkpoint.
+  EmbeddingTable embedding;  // Rounded to bf16 where the weights are bf16.
   std::vector<LayerWeights> layers;
   std::vector<float> final_norm;       // [hidden]
   std::unique_ptr<WeightMatrix> head;  // hidden to vocabulary

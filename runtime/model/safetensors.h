@@ -35,6 +35,7 @@ class SafetensorsFile {
   static absl::StatusOr<SafetensorsFile> Open(const std::string& path);
 
   const std::string& path() const { return path_; }
+  const MappedFile& file() const { return file_; }
   const TensorView* Find(const std::string& name) const;
   const std::map<std::string, TensorView, std::less<>>& tensors() const { return tensors_; }
 

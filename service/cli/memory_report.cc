@@ -18,13 +18,14 @@ std::vector<std::string> MemoryReport(const ModelInfo& info) {
   add("weights", info.weight_bytes,
       absl::StrCat(std::string(PrecisionName(info.precision)),
                    info.weights_mapped ? ", mapped from the weight cache" : ""));
-  add("embedding", info.embedding_bytes, "in the checkpoint's file, page by page as needed");
   add("KV cache", info.kv_cache_bytes,
       absl::StrCat(std::string(KvPrecisionName(info.kv_precision)), ", ", info.kv_blocks,
                    " blocks, page by page as needed"));
   add("step arena", info.arena_bytes, "");
   add("the rest", info.process_bytes, "program and tokenizer");
-  add("expected peak", info.ExpectedPeakBytes(), "");
+  add("expected peak", info.ExpectedPeakBytes(),
+      absl::StrCat("and ", FormatByteSize(info.embedding_bytes),
+                   " of embedding in the checkpoint's file, which the system caches"));
   add("available", info.available_memory_bytes + info.process_bytes, "before loading");
   return lines;
 }

@@ -75,8 +75,8 @@ def test_the_start_says_which_precision_runs_and_where_the_memory_goes():
         log = "\n".join(own.log)
         page_text = page(own, "/metrics")
     assert re.search(r"precision: weights (int8|bf16) \(auto: .+\), keys and values int8$", log, re.M)
-    for part in ("weights", "embedding", "KV cache", "step arena", "expected peak", "available"):
+    for part in ("weights", "KV cache", "step arena", "expected peak", "available"):
         assert re.search(rf"memory: {part} +[1-9][\d.]* [KMGT]iB", log), (part, log)
-    for part in ("weights", "embedding", "kv_cache", "step_arena"):
+    for part in ("weights", "kv_cache", "step_arena"):
         planned = re.search(rf'^hocket_memory_planned_bytes{{part="{part}"}} (\S+)$', page_text, re.M)
         assert planned and float(planned[1]) > 0, part
