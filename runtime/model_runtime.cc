@@ -1,5 +1,6 @@
 #include "runtime/model_runtime.h"
 
+#include <bit>
 #include <filesystem>
 #include <system_error>
 #include <utility>
@@ -77,8 +78,9 @@ absl::Status RuntimeSettings::Validate() const {
   };
   if (model_dir.empty()) return absl::InvalidArgumentError("model_dir: no model folder was given");
   if (threads < 0 || threads > 4096) return error("threads", threads, "in [0, 4096]");
-  if (block_tokens < 16 || block_tokens > 1024 || block_tokens % 16 != 0) {
-    return error("block_tokens", block_tokens, "a multiple of 16 in [16, 1024]");
+  if (block_tokens < 16 || block_tokens > 256 ||
+      !std::has_single_bit(static_cast<uint32_t>(block_tokens))) {
+    return error("block_tokens", block_tokens, "16, 32, 64, 128 or 256");
   }
   if (kv_cache_bytes < 0) return error("kv_cache_bytes", kv_cache_bytes, "at least 0");
   if (max_step_tokens < 1 || max_step_tokens > (1 << 20)) {

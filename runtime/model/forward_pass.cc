@@ -29,6 +29,13 @@ constexpr int64_t kRowsMadeByEach = 2;
 // Products may read up to this many rows after the last.
 constexpr int64_t kRowPadding = 128;
 
+// Rows of int8 are an odd number of cache lines apart, so that the rows of a tile do not all fall
+// into the same set of the cache.
+int64_t InputStride(RowFormat format, int64_t inputs) {
+  const int64_t bytes = InputRowBytes(format, inputs);
+  return format == RowFormat::kInt8 && bytes / 64 % 2 == 0 ? bytes + 64 : bytes;
+}
+
 const float* DataOrNull(const std::vector<float>& values) {
   return values.empty() ? nullptr : values.data();
 }
@@ -53,11 +60,10 @@ absl::StatusOr<std::unique_ptr<ForwardPass>> ForwardPass::Create(const Architect
 
 absl::Status ForwardPass::PlanMemory() {
   const int64_t rows = settings_.max_step_tokens + kRowPadding;
-  int64_t input_bytes = 0;
   int64_t product_bytes = 0;
   const auto include = [&](const WeightMatrix& matrix) {
-    input_bytes =
-        std::max(input_bytes, InputRowBytes(matrix.input_format(), matrix.shape().inputs));
+    input_bytes_ =
+        std::max(input_bytes_, InputStride(matrix.input_format(), matrix.shape().inputs));
     product_bytes = std::max(product_bytes, matrix.scratch_bytes());
   };
   for (const LayerWeights& layer : weights_.layers) {
@@ -74,13 +80,13 @@ absl::Status ForwardPass::PlanMemory() {
   arena_.Reserve(&hidden_, rows * spec_.hidden_size);
   arena_.Reserve(&cosines_, rows * spec_.head_dim / 2);
   arena_.Reserve(&sines_, rows * spec_.head_dim / 2);
-  arena_.Reserve(&input_data_, rows * input_bytes);
+  arena_.Reserve(&input_data_, rows * input_bytes_);
   arena_.Reserve(&input_scales_, rows);
   scratch_.resize(team_.threads());
   for (Scratch& own : scratch_) {
     arena_.Reserve(&own.row, std::max(spec_.hidden_size, spec_.intermediate_size));
-    arena_.Reserve(&own.input.data, (kRowsMadeByEach + kRowPadding) * input_bytes);
-    arena_.Reserve(&own.input.scales, kRowsMadeByEach);
+    arena_.Reserve(&own.input, (kRowsMadeByEach + kRowPadding) * input_bytes_);
+    arena_.Reserve(&own.input_scales, kRowsMadeByEach);
     arena_.Reserve(&own.product, product_bytes);
     arena_.Reserve(&own.attention, attention_.scratch_bytes());
   }
@@ -178,9 +184,16 @@ void ForwardPass::Product(TeamMember& member, const WeightMatrix& matrix, const 
                           const ProductOutput& output, MakeRow&& make_row) {
   Scratch& own = scratch_[member.index()];
   const int64_t inputs = matrix.shape().inputs;
-  InputRows input = batch.inputs_by_each ? own.input : InputRows{{}, input_data_, 0, input_scales_};
-  input.format = matrix.input_format();
-  input.stride_bytes = InputRowBytes(input.format, inputs);
+  const RowFormat format = matrix.input_format();
+  const int64_t stride = InputStride(format, inputs);
+  InputRows input{format, input_data_, stride, input_scales_};
+  if (batch.inputs_by_each) {
+    input.data = own.input;
+    input.scales = own.input_scales;
+  } else {
+    // Batches go their own ways: each has room for rows of any product.
+    input.data += batch.rows.begin * (input_bytes_ - stride);
+  }
   const IndexRange made = batch.inputs_by_each ? batch.rows : OwnRows(member, batch);
   for (int64_t row = made.begin; row < made.end; ++row) {
     StoreInputRow(make_row(row, own.row), inputs, row, input);

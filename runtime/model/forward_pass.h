@@ -53,8 +53,9 @@ class ForwardPass {
  private:
   // One member's own memory.
   struct Scratch {
-    float* row = nullptr;  // A row before it becomes an input.
-    InputRows input;       // Inputs of few rows, which each member makes for itself.
+    float* row = nullptr;        // A row before it becomes an input.
+    std::byte* input = nullptr;  // Few rows, which each member makes for itself.
+    float* input_scales = nullptr;
     std::byte* product = nullptr;
     std::byte* attention = nullptr;
     absl::Status status;  // The first error.
@@ -107,17 +108,19 @@ class ForwardPass {
 
   std::vector<Scratch> scratch_;  // [threads]
 
+  int64_t input_bytes_ = 0;  // Of a row as any product's input, at most.
+
   // Rows are max_step_tokens, padded as products may read them.
   StepArena arena_;
-  float* residual_ = nullptr;   // [rows][hidden]
-  float* qkv_ = nullptr;        // [rows][(heads + 2 * kv_heads) * head_dim]
-  float* attended_ = nullptr;   // [rows][heads * head_dim]
-  float* activated_ = nullptr;  // [rows][intermediate]
-  float* hidden_ = nullptr;     // [rows][hidden], the rows that are wanted
-  float* cosines_ = nullptr;    // [rows][head_dim / 2]
-  float* sines_ = nullptr;      // [rows][head_dim / 2]
-  std::byte* input_data_ = nullptr;
-  float* input_scales_ = nullptr;  // [rows]
+  float* residual_ = nullptr;        // [rows][hidden]
+  float* qkv_ = nullptr;             // [rows][(heads + 2 * kv_heads) * head_dim]
+  float* attended_ = nullptr;        // [rows][heads * head_dim]
+  float* activated_ = nullptr;       // [rows][intermediate]
+  float* hidden_ = nullptr;          // [rows][hidden], the rows that are wanted
+  float* cosines_ = nullptr;         // [rows][head_dim / 2]
+  float* sines_ = nullptr;           // [rows][head_dim / 2]
+  std::byte* input_data_ = nullptr;  // [rows][input_bytes_]
+  float* input_scales_ = nullptr;    // [rows]
 };
 
 }  // namespace hocket

@@ -38,10 +38,11 @@ struct Loaded {
   std::vector<Request> requests;  // Without sinks.
 };
 
-Loaded LoadWith(Precision precision, int32_t threads) {
+Loaded LoadWith(Precision precision, KvPrecision kv, int32_t threads) {
   RuntimeSettings settings;
   settings.model_dir = std::string(HOCKET_SOURCE_DIR) + "/models/tales";
   settings.precision = precision;
+  settings.kv_precision = kv;
   settings.threads = threads;
   settings.kv_cache_bytes = 32 << 20;
   auto runtime = ModelRuntime::Load(settings);
@@ -103,8 +104,8 @@ Run RunAll(ModelRuntime& runtime, const std::vector<Request>& requests,
   return run;
 }
 
-void ExpectTheSameInAnyBatch(Precision precision) {
-  Loaded loaded = LoadWith(precision, 2);
+void ExpectTheSameInAnyBatch(Precision precision, KvPrecision kv = KvPrecision::kAuto) {
+  Loaded loaded = LoadWith(precision, kv, 2);
   SchedulerSettings settings;
   settings.total_blocks = loaded.runtime->info().kv_blocks;
   settings.max_context_tokens = loaded.runtime->info().max_context_tokens;
@@ -125,13 +126,18 @@ void ExpectTheSameInAnyBatch(Precision precision) {
   EXPECT_EQ(crowded.answers, alone);
   EXPECT_GT(crowded.preemptions, 0);
 
-  const Loaded one_thread = LoadWith(precision, 1);
+  const Loaded one_thread = LoadWith(precision, kv, 1);
   settings.total_blocks = one_thread.runtime->info().kv_blocks;
   EXPECT_EQ(RunAll(*one_thread.runtime, one_thread.requests, settings, 0).answers, alone);
 }
 
 TEST(BatchInvariance, F32) { ExpectTheSameInAnyBatch(Precision::kF32); }
 TEST(BatchInvariance, Bf16) { ExpectTheSameInAnyBatch(Precision::kBf16); }
+TEST(BatchInvariance, Int8) { ExpectTheSameInAnyBatch(Precision::kInt8); }
+TEST(BatchInvariance, Int4) { ExpectTheSameInAnyBatch(Precision::kInt4); }
+TEST(BatchInvariance, Int8WithInt8KeysAndValues) {
+  ExpectTheSameInAnyBatch(Precision::kInt8, KvPrecision::kInt8);
+}
 
 }  // namespace
 }  // namespace hocket

@@ -26,6 +26,7 @@ std::string DifferingRows(const Line& a, const Line& b, int32_t vocabulary) {
 struct Case {
   std::string name;
   Precision precision;
+  KvPrecision kv;
 };
 
 class DecoderInvarianceTest : public testing::TestWithParam<Case> {
@@ -36,11 +37,17 @@ class DecoderInvarianceTest : public testing::TestWithParam<Case> {
     const bool medium = GetParam().name == "medium";
     static const std::string medium_folder = WriteMediumModel();
     folder_ = medium ? medium_folder : FixtureFolder(GetParam().name);
-    decoder_ = LoadDecoder(SmallSettings(folder_, GetParam().precision));
+    decoder_ = LoadDecoder(Settings());
     vocabulary_ = decoder_->info().vocabulary_size;
     tokens_ = SomeTokens(kTokens, vocabulary_, 1);
     alone_ = MakeLine(tokens_, 0);
     RunAlone(*decoder_, alone_, {kTokens});
+  }
+
+  RuntimeSettings Settings(int32_t threads = 2) const {
+    RuntimeSettings settings = SmallSettings(folder_, GetParam().precision, threads);
+    settings.kv_precision = GetParam().kv;
+    return settings;
   }
 
   void ExpectSame(const Line& line) {
@@ -88,7 +95,7 @@ TEST_P(DecoderInvarianceTest, AmongOtherRowsOfEverySize) {
 
 TEST_P(DecoderInvarianceTest, OneThreadOrTwoOrThree) {
   for (const int32_t threads : {1, 3}) {
-    const auto other = LoadDecoder(SmallSettings(folder_, GetParam().precision, threads));
+    const auto other = LoadDecoder(Settings(threads));
     Line whole = MakeLine(tokens_, 5);
     RunAlone(*other, whole, {kTokens});
     ExpectSame(whole);
@@ -99,12 +106,12 @@ TEST_P(DecoderInvarianceTest, OneThreadOrTwoOrThree) {
 }
 
 TEST_P(DecoderInvarianceTest, AnyStepSizeLimitAndBlockSize) {
-  RuntimeSettings settings = SmallSettings(folder_, GetParam().precision);
+  RuntimeSettings settings = Settings();
   settings.max_step_tokens = 500;
   settings.max_running_sequences = 64;
-  settings.block_tokens = 48;
+  settings.block_tokens = 64;
   const auto other = LoadDecoder(settings);
-  Line line = MakeLine(tokens_, 1, 48);
+  Line line = MakeLine(tokens_, 1, 64);
   RunAlone(*other, line, {31, 2});
   ExpectSame(line);
 }
@@ -135,6 +142,22 @@ TEST_P(DecoderInvarianceTest, CopiedBlocksContinueTheSameLine) {
   ExpectSame(line);
 }
 
+// Attention is computed by runs of positions, and one long row by several threads.
+TEST_P(DecoderInvarianceTest, LongContexts) {
+  if (GetParam().name != "medium") GTEST_SKIP() << "the fixtures have short contexts";
+  const int32_t length = 600;
+  const std::vector<TokenId> tokens = SomeTokens(length, vocabulary_, 5);
+  Line whole = MakeLine(tokens, 0);
+  RunAlone(*decoder_, whole, {192});
+  Line pieces = MakeLine(tokens, 45);
+  RunAlone(*decoder_, pieces, {100, 150, 3, 1, 2, 1, 1, 90, 140, 1});
+  EXPECT_EQ(DifferingRows(whole, pieces, vocabulary_), "");
+  const auto other = LoadDecoder(Settings(3));
+  Line elsewhere = MakeLine(tokens, 3);
+  RunAlone(*other, elsewhere, {64, 192, 17, 180, 1});
+  EXPECT_EQ(DifferingRows(whole, elsewhere, vocabulary_), "");
+}
+
 TEST_P(DecoderInvarianceTest, LogitsInGroupsOfAnySize) {
   StepPlan plan;
   plan.tokens = tokens_;
@@ -156,20 +179,28 @@ TEST_P(DecoderInvarianceTest, LogitsInGroupsOfAnySize) {
   ExpectSame(line);
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Models, DecoderInvarianceTest,
-    testing::Values(Case{"llama-gqa", Precision::kF32}, Case{"llama-gqa", Precision::kBf16},
-                    Case{"llama-mha-bias", Precision::kF32},
-                    Case{"llama-mha-bias", Precision::kBf16},
-                    Case{"llama-mqa-sharded", Precision::kF32},
-                    Case{"llama-mqa-sharded", Precision::kBf16}, Case{"medium", Precision::kF32},
-                    Case{"medium", Precision::kBf16}),
-    [](const auto& info) {
-      std::string name =
-          info.param.name + (info.param.precision == Precision::kF32 ? "_f32" : "_bf16");
-      std::replace(name.begin(), name.end(), '-', '_');
-      return name;
-    });
+std::vector<Case> AllCases() {
+  std::vector<Case> cases;
+  for (const char* model : {"llama-gqa", "llama-mha-bias", "llama-mqa-sharded", "medium"}) {
+    for (const Precision precision : {Precision::kF32, Precision::kBf16, Precision::kInt8,
+                                      Precision::kInt4, Precision::kInt4G128}) {
+      cases.push_back({model, precision, KvPrecision::kAuto});
+    }
+  }
+  cases.push_back({"llama-gqa", Precision::kBf16, KvPrecision::kInt8});
+  cases.push_back({"llama-mha-bias", Precision::kInt8, KvPrecision::kInt8});
+  cases.push_back({"medium", Precision::kInt4, KvPrecision::kInt8});
+  return cases;
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, DecoderInvarianceTest, testing::ValuesIn(AllCases()),
+                         [](const auto& info) {
+                           std::string name = info.param.name + "_" +
+                                              std::string(PrecisionName(info.param.precision));
+                           if (info.param.kv == KvPrecision::kInt8) name += "_kv_int8";
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
 
 }  // namespace
 }  // namespace hocket
