@@ -47,6 +47,7 @@ const Int8DotKernel kPortableDot = {
     .int4 = {.dot = nullptr,
              .unpack_rows = 1,
              .unpacked_bytes = 1,
+             .unpacks_to_int8_panel = true,
              .unpack = UnpackInt4,
              .dot_unpacked = DotInt8},
 };

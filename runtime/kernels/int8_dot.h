@@ -49,6 +49,7 @@ struct PanelKernel {
   // never.
   int64_t unpack_rows = 0;
   int64_t unpacked_bytes = 0;
+  bool unpacks_to_int8_panel = false;  // Or to a form of the kernel's own.
   void (*unpack)(const DotPanel& panel, uint8_t* unpacked) = nullptr;
   void (*dot_unpacked)(const DotRows& rows, const DotPanel& panel, const DotSums& sums) = nullptr;
 };

@@ -142,6 +142,7 @@ const Int8DotKernel kAvx512VnniDot = {
     .int4 = {.dot = avx512_vnni::DotInt4,
              .unpack_rows = 16,
              .unpacked_bytes = 1,
+             .unpacks_to_int8_panel = true,
              .unpack = avx512_vnni::UnpackInt4,
              .dot_unpacked = avx512_vnni::DotInt8},
 };
@@ -163,6 +164,7 @@ const Int8DotKernel kAvxVnniDot = {
     .int4 = {.dot = avx_vnni::DotInt4,
              .unpack_rows = 3,
              .unpacked_bytes = 1,
+             .unpacks_to_int8_panel = true,
              .unpack = avx_vnni::UnpackInt4,
              .dot_unpacked = avx_vnni::DotInt8},
 };

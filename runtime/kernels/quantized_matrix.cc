@@ -145,13 +145,24 @@ void QuantizedMatrix::PackUnit(const MatrixShape& shape, const QuantizedFormat& 
 
 absl::StatusOr<std::unique_ptr<QuantizedMatrix>> QuantizedMatrix::Open(
     const MatrixShape& shape, const QuantizedFormat& format, const std::byte* packed,
-    const Int8DotKernel& dot) {
+    const Int8DotKernel& dot, WideProducts wide) {
   const absl::Status status = Validate(shape, format);
   if (!status.ok()) return status;
-  return std::unique_ptr<QuantizedMatrix>(new QuantizedMatrix(shape, format, packed, dot));
+  std::unique_ptr<QuantizedMatrix> matrix(new QuantizedMatrix(shape, format, packed, dot));
+  const bool can_be_wide = format.kind == Kind::kInt8 || dot.int4.unpacks_to_int8_panel;
+  const bool try_wide =
+      wide == WideProducts::kOneDnn || (wide == WideProducts::kAuto && OneDnnInt8::IsFastest());
+  if (try_wide && can_be_wide && matrix->units() >= matrix->WideUnits()) {
+    auto onednn = OneDnnInt8::Create(matrix->layout_.padded_inputs);
+    if (onednn.ok()) matrix->wide_ = *std::move(onednn);
+    if (!onednn.ok() && wide == WideProducts::kOneDnn) return onednn.status();
+  }
+  return matrix;
 }
 
-std::string QuantizedMatrix::kernel() const { return dot_.name; }
+std::string QuantizedMatrix::kernel() const {
+  return wide_ == nullptr ? dot_.name : absl::StrCat(dot_.name, "+", wide_->implementation());
+}
 
 float QuantizedMatrix::OutputScale(int64_t output) const {
   const OutputPlace place = PlaceOf(shape(), output);
@@ -180,42 +191,71 @@ void QuantizedMatrix::OutputWeights(int64_t output, int8_t* weights) const {
   }
 }
 
-// The parts of a call's scratch.
+// Offsets of the parts of a call's scratch, each a multiple of 64.
 struct QuantizedMatrix::Scratch {
-  uint8_t* prepared;  // [kBlockRows][padded inputs * prepared_bytes]
-  int32_t* sums;      // [kBlockRows][32 * panels of a unit]
-  uint8_t* unpacked;  // [32 * padded inputs * unpacked_bytes]
+  int64_t prepared = 0;  // uint8 [kBlockRows][padded inputs * prepared_bytes]
+  int64_t sums = 0;  // int32 [kBlockRows][32 * panels of a unit], or [rows of a tile][kOutputs].
+  int64_t unpacked =
+      0;             // uint8 [32 * padded inputs * unpacked_bytes], or [kOutputs * padded inputs].
+  int64_t wide = 0;  // What oneDNN asks for.
+  int64_t end = 0;
 };
 
-int64_t QuantizedMatrix::scratch_bytes() const {
-  const int64_t row_bytes = layout_.padded_inputs * kernels().prepared_bytes +
-                            kPanelOutputs * PanelsOfUnit() * static_cast<int64_t>(sizeof(int32_t));
-  return kBlockRows * row_bytes + layout_.padded_inputs * kPanelOutputs * kernels().unpacked_bytes;
+QuantizedMatrix::Scratch QuantizedMatrix::ScratchParts() const {
+  const PanelKernel& kernel = kernels();
+  int64_t sums = kBlockRows * kPanelOutputs * PanelsOfUnit();
+  int64_t unpacked = layout_.padded_inputs * kPanelOutputs * kernel.unpacked_bytes;
+  if (wide_ != nullptr) {
+    sums = std::max(sums, OneDnnInt8::kRowTiles[0] * OneDnnInt8::kOutputs);
+    if (format_.kind == Kind::kInt4) unpacked = layout_.padded_inputs * OneDnnInt8::kOutputs;
+  }
+  Scratch parts;
+  parts.sums = kBlockRows * layout_.padded_inputs * kernel.prepared_bytes;
+  parts.unpacked = parts.sums + sums * static_cast<int64_t>(sizeof(int32_t));
+  parts.wide = parts.unpacked + unpacked;
+  parts.end = parts.wide + (wide_ == nullptr ? 0 : wide_->scratch_bytes());
+  return parts;
 }
+
+int64_t QuantizedMatrix::scratch_bytes() const { return ScratchParts().end; }
 
 absl::Status QuantizedMatrix::Multiply(const InputRows& x, IndexRange rows, IndexRange units,
                                        const ProductOutput& output, std::byte* scratch) const {
   if (x.format != RowFormat::kInt8 || (output.add && shape().gated)) {
     return absl::InvalidArgumentError("a quantized product of rows or results it does not have");
   }
-  Scratch parts;
-  parts.prepared = reinterpret_cast<uint8_t*>(scratch);
-  parts.sums = reinterpret_cast<int32_t*>(parts.prepared + kBlockRows * layout_.padded_inputs *
-                                                               kernels().prepared_bytes);
-  parts.unpacked =
-      reinterpret_cast<uint8_t*>(parts.sums + kBlockRows * kPanelOutputs * PanelsOfUnit());
+  const auto lease = wide_ != nullptr && x.stride_bytes == layout_.padded_inputs
+                         ? wide_->Take()
+                         : OneDnnInt8::Lease();
   for (int64_t begin = rows.begin; begin < rows.end; begin += kBlockRows) {
-    MultiplyBlock(x, {begin, std::min(rows.end, begin + kBlockRows)}, units, output, parts);
+    const IndexRange block{begin, std::min(rows.end, begin + kBlockRows)};
+    int64_t wide_end = block.begin;
+    int64_t wide_units = 0;
+    if (lease.held()) {
+      wide_end += block.size() / OneDnnInt8::kFewestRows * OneDnnInt8::kFewestRows;
+      wide_units = units.size() / WideUnits() * WideUnits();
+    }
+    const IndexRange wide{units.begin, units.begin + wide_units};
+    const absl::Status status =
+        MultiplyWide(lease, x, {block.begin, wide_end}, wide, output, scratch);
+    if (!status.ok()) return status;
+    MultiplyBlock(x, {wide_end, block.end}, wide, output, scratch);
+    MultiplyBlock(x, block, {wide.end, units.end}, output, scratch);
   }
   return absl::OkStatus();
 }
 
+// A panel as it is packed.
+DotPanel QuantizedMatrix::PanelAt(int64_t panel) const {
+  const auto* const bytes = reinterpret_cast<const uint8_t*>(packed_);
+  return {bytes + layout_.weights + panel * layout_.panel_bytes,
+          bytes + layout_.multipliers + panel * layout_.groups * kPanelOutputs, format_.group,
+          layout_.padded_inputs};
+}
+
 void QuantizedMatrix::MultiplyPanel(int64_t panel, const DotRows& rows, uint8_t* unpacked,
                                     const DotSums& sums) const {
-  const auto* const bytes = reinterpret_cast<const uint8_t*>(packed_);
-  DotPanel dot_panel{bytes + layout_.weights + panel * layout_.panel_bytes,
-                     bytes + layout_.multipliers + panel * layout_.groups * kPanelOutputs,
-                     format_.group, layout_.padded_inputs};
+  DotPanel dot_panel = PanelAt(panel);
   const PanelKernel& kernel = kernels();
   if (kernel.unpack_rows == 0 || rows.count < kernel.unpack_rows) {
     kernel.dot(rows, dot_panel, sums);
@@ -227,41 +267,91 @@ void QuantizedMatrix::MultiplyPanel(int64_t panel, const DotRows& rows, uint8_t*
 }
 
 void QuantizedMatrix::MultiplyBlock(const InputRows& x, IndexRange rows, IndexRange units,
-                                    const ProductOutput& output, const Scratch& scratch) const {
+                                    const ProductOutput& output, std::byte* scratch) const {
+  if (rows.size() <= 0 || units.size() <= 0) return;
+  const Scratch offsets = ScratchParts();
+  auto* const prepared = reinterpret_cast<uint8_t*>(scratch + offsets.prepared);
+  auto* const sums = reinterpret_cast<int32_t*>(scratch + offsets.sums);
+  auto* const unpacked = reinterpret_cast<uint8_t*>(scratch + offsets.unpacked);
   DotRows dot_rows{reinterpret_cast<const uint8_t*>(x.data) + rows.begin * x.stride_bytes,
                    x.stride_bytes, rows.size()};
   const PanelKernel& kernel = kernels();
   if (kernel.prepared_bytes != 0) {
-    kernel.prepare_rows(dot_rows, layout_.padded_inputs, scratch.prepared);
-    dot_rows = {scratch.prepared, layout_.padded_inputs * kernel.prepared_bytes, rows.size()};
+    kernel.prepare_rows(dot_rows, layout_.padded_inputs, prepared);
+    dot_rows = {prepared, layout_.padded_inputs * kernel.prepared_bytes, rows.size()};
   }
   const int64_t parts = PanelsOfUnit();
   const int64_t stride = parts * kPanelOutputs;
   for (int64_t unit = units.begin; unit < units.end; ++unit) {
-    const int64_t first = unit * kUnitColumns;
-    const int64_t count = std::min(kUnitColumns, columns() - first);
-    PanelScales scales[2];
     for (int64_t part = 0; part < parts; ++part) {
-      const int64_t panel = unit * parts + part;
-      MultiplyPanel(panel, dot_rows, scratch.unpacked,
-                    {scratch.sums + part * kPanelOutputs, stride});
-      scales[part].scales =
-          reinterpret_cast<const float*>(packed_ + layout_.scales) + panel * kPanelOutputs;
-      scales[part].compensation =
-          reinterpret_cast<const int32_t*>(packed_ + layout_.compensation) + panel * kPanelOutputs;
-      if (output.bias != nullptr) scales[part].bias = output.bias + part * columns() + first;
+      MultiplyPanel(unit * parts + part, dot_rows, unpacked, {sums + part * kPanelOutputs, stride});
     }
-    for (int64_t r = 0; r < rows.size(); ++r) {
-      const int32_t* const sums = scratch.sums + r * stride;
-      const float row_scale = x.scales[rows.begin + r];
-      float* const y = output.y + (rows.begin + r) * output.stride + first;
-      if (parts == 2) {
-        FinishGatedRow(sums, sums + kPanelOutputs, row_scale, scales[0], scales[1], count, y);
-      } else if (output.add) {
-        FinishRowAdding(sums, row_scale, scales[0], count, y);
-      } else {
-        FinishRow(sums, row_scale, scales[0], count, y);
+    FinishUnit(x, rows, unit, {sums, stride}, output);
+  }
+}
+
+// The int8 panels of WideUnits units from `unit` on.
+const uint8_t* QuantizedMatrix::WidePanels(int64_t unit, uint8_t* unpacked) const {
+  const int64_t first = unit * PanelsOfUnit();
+  if (format_.kind == Kind::kInt8) return PanelAt(first).weights;
+  const int64_t panel_bytes = layout_.padded_inputs * kPanelOutputs;
+  for (int64_t panel = 0; panel < OneDnnInt8::kOutputs / kPanelOutputs; ++panel) {
+    kernels().unpack(PanelAt(first + panel), unpacked + panel * panel_bytes);
+  }
+  return unpacked;
+}
+
+// Rows that fill tiles, by units that fill runs of WideUnits.
+absl::Status QuantizedMatrix::MultiplyWide(const OneDnnInt8::Lease& lease, const InputRows& x,
+                                           IndexRange rows, IndexRange units,
+                                           const ProductOutput& output, std::byte* scratch) const {
+  if (rows.size() <= 0) return absl::OkStatus();
+  const Scratch offsets = ScratchParts();
+  auto* const sums = reinterpret_cast<int32_t*>(scratch + offsets.sums);
+  const int64_t unit_columns = PanelsOfUnit() * kPanelOutputs;
+  for (int64_t first = units.begin; first < units.end; first += WideUnits()) {
+    const uint8_t* const panels =
+        WidePanels(first, reinterpret_cast<uint8_t*>(scratch + offsets.unpacked));
+    for (int64_t row = rows.begin; row < rows.end;) {
+      const int64_t tile = OneDnnInt8::RowTile(rows.end - row);
+      const auto* const tile_rows = reinterpret_cast<const uint8_t*>(x.data) + row * x.stride_bytes;
+      const absl::Status status =
+          wide_->Multiply(lease, tile_rows, tile, panels, sums, scratch + offsets.wide);
+      if (!status.ok()) return status;
+      for (int64_t unit = 0; unit < WideUnits(); ++unit) {
+        FinishUnit(x, {row, row + tile}, first + unit,
+                   {sums + unit * unit_columns, OneDnnInt8::kOutputs}, output);
       }
+      row += tile;
+    }
+  }
+  return absl::OkStatus();
+}
+
+// From sums [rows][panels of the unit][32] to y.
+void QuantizedMatrix::FinishUnit(const InputRows& x, IndexRange rows, int64_t unit,
+                                 const DotSums& sums, const ProductOutput& output) const {
+  const int64_t parts = PanelsOfUnit();
+  const int64_t first = unit * kUnitColumns;
+  const int64_t count = std::min(kUnitColumns, columns() - first);
+  PanelScales scales[2];
+  for (int64_t part = 0; part < parts; ++part) {
+    const int64_t column = (unit * parts + part) * kPanelOutputs;
+    scales[part].scales = reinterpret_cast<const float*>(packed_ + layout_.scales) + column;
+    scales[part].compensation =
+        reinterpret_cast<const int32_t*>(packed_ + layout_.compensation) + column;
+    if (output.bias != nullptr) scales[part].bias = output.bias + part * columns() + first;
+  }
+  for (int64_t r = 0; r < rows.size(); ++r) {
+    const int32_t* const row_sums = sums.data + r * sums.stride;
+    const float row_scale = x.scales[rows.begin + r];
+    float* const y = output.y + (rows.begin + r) * output.stride + first;
+    if (parts == 2) {
+      FinishGatedRow(row_sums, row_sums + kPanelOutputs, row_scale, scales[0], scales[1], count, y);
+    } else if (output.add) {
+      FinishRowAdding(row_sums, row_scale, scales[0], count, y);
+    } else {
+      FinishRow(row_sums, row_scale, scales[0], count, y);
     }
   }
 }

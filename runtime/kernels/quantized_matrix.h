@@ -14,6 +14,7 @@
 #include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "runtime/kernels/int8_dot.h"
+#include "runtime/kernels/onednn_int8.h"
 #include "runtime/kernels/weight_matrix.h"
 
 namespace hocket {
@@ -41,6 +42,10 @@ struct QuantizedLayout {
   int64_t bytes = 0;
 };
 
+// What multiplies many rows by many outputs: our own kernels, or oneDNN where the CPU has a matrix
+// unit. The bits are the same.
+enum class WideProducts { kAuto, kOwn, kOneDnn };
+
 class QuantizedMatrix : public WeightMatrix {
  public:
   static constexpr int64_t kUnitColumns = kPanelOutputs;
@@ -65,7 +70,7 @@ class QuantizedMatrix : public WeightMatrix {
   // A view of packed weights, which outlive it.
   static absl::StatusOr<std::unique_ptr<QuantizedMatrix>> Open(
       const MatrixShape& shape, const QuantizedFormat& format, const std::byte* packed,
-      const Int8DotKernel& dot = BestInt8DotKernel());
+      const Int8DotKernel& dot = BestInt8DotKernel(), WideProducts wide = WideProducts::kAuto);
 
   RowFormat input_format() const override { return RowFormat::kInt8; }
   int64_t bytes() const override { return layout_.bytes; }
@@ -86,19 +91,29 @@ class QuantizedMatrix : public WeightMatrix {
                   const Int8DotKernel& dot)
       : WeightMatrix(shape), format_(format), layout_(shape, format), packed_(packed), dot_(dot) {}
 
+  Scratch ScratchParts() const;
   void MultiplyBlock(const InputRows& x, IndexRange rows, IndexRange units,
-                     const ProductOutput& output, const Scratch& scratch) const;
+                     const ProductOutput& output, std::byte* scratch) const;
+  absl::Status MultiplyWide(const OneDnnInt8::Lease& lease, const InputRows& x, IndexRange rows,
+                            IndexRange units, const ProductOutput& output,
+                            std::byte* scratch) const;
+  const uint8_t* WidePanels(int64_t unit, uint8_t* unpacked) const;
+  void FinishUnit(const InputRows& x, IndexRange rows, int64_t unit, const DotSums& sums,
+                  const ProductOutput& output) const;
   void MultiplyPanel(int64_t panel, const DotRows& rows, uint8_t* unpacked,
                      const DotSums& sums) const;
   const PanelKernel& kernels() const {
     return format_.kind == QuantizedFormat::Kind::kInt8 ? dot_.int8 : dot_.int4;
   }
+  DotPanel PanelAt(int64_t panel) const;
   int64_t PanelsOfUnit() const { return shape().gated ? 2 : 1; }
+  int64_t WideUnits() const { return OneDnnInt8::kOutputs / kPanelOutputs / PanelsOfUnit(); }
 
   const QuantizedFormat format_;
   const QuantizedLayout layout_;
   const std::byte* const packed_;
   const Int8DotKernel& dot_;
+  std::unique_ptr<OneDnnInt8> wide_;  // Or null.
 };
 
 }  // namespace hocket

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 #include <random>
+#include <thread>
 #include <vector>
 
 #include "gtest/gtest.h"
@@ -47,8 +48,9 @@ class Packed {
     }
   }
 
-  std::unique_ptr<QuantizedMatrix> Open(const Int8DotKernel& kernel = BestInt8DotKernel()) const {
-    auto matrix = QuantizedMatrix::Open(shape_, format_, bytes_.As<std::byte>(), kernel);
+  std::unique_ptr<QuantizedMatrix> Open(const Int8DotKernel& kernel = BestInt8DotKernel(),
+                                        WideProducts wide = WideProducts::kOwn) const {
+    auto matrix = QuantizedMatrix::Open(shape_, format_, bytes_.As<std::byte>(), kernel, wide);
     EXPECT_TRUE(matrix.ok()) << matrix.status();
     return *std::move(matrix);
   }
@@ -275,6 +277,47 @@ TEST(QuantizedMatrix, EverySimdTargetFinishesARowAlike) {
     const auto expected = Product(*packed.Open(), rows);
     OnEveryTarget([&] { ExpectSameBits(Product(*packed.Open(), rows), expected); });
   }
+}
+
+// Where the CPU lacks what oneDNN is used for, this runs oneDNN's plain reference.
+TEST(QuantizedMatrix, OneDnnGivesTheBitsOfOurKernels) {
+  constexpr int64_t kInputs = 70;
+  for (const bool gated : {false, true}) {
+    for (const QuantizedFormat& format : kFormats) {
+      const Packed packed = RandomPacked({kInputs, 650, gated}, format);
+      const auto bias = RandomFloats(650, 4);
+      for (const int64_t count : {15, 53}) {
+        SCOPED_TRACE(testing::Message()
+                     << count << " rows, group " << format.group << (gated ? ", gated" : ""));
+        Rows rows(RandomFloats(count * kInputs, count), kInputs);
+        const Options options{.add = !gated, .bias = bias.data(), .initial = 0.5f};
+        const auto expected = Product(*packed.Open(), rows, options);
+        OnEveryKernel([&](const Int8DotKernel& kernel) {
+          const auto matrix = packed.Open(kernel, WideProducts::kOneDnn);
+          if (format.kind == Kind::kInt8) {
+            EXPECT_NE(matrix->kernel(), kernel.name) << "oneDNN was not used";
+          }
+          ExpectSameBits(Product(*matrix, rows, options), expected);
+        });
+      }
+    }
+  }
+}
+
+TEST(QuantizedMatrix, ThreadsMayShareOneDnnsProducts) {
+  constexpr int64_t kInputs = 64;
+  const Packed packed = RandomPacked({kInputs, 1024, false}, kInt8);
+  Rows rows(RandomFloats(64 * kInputs, 3), kInputs);
+  const auto matrix = packed.Open(BestInt8DotKernel(), WideProducts::kOneDnn);
+  const auto expected = Product(*packed.Open(), rows);
+  // More threads than there may be products at a time.
+  std::vector<std::vector<float>> products(9);
+  std::vector<std::thread> threads;
+  for (auto& product : products) {
+    threads.emplace_back([&] { product = Product(*matrix, rows); });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (const auto& product : products) ExpectSameBits(product, expected);
 }
 
 // Weights whose rounding is exact: small integers times a power of 2, the largest among them.
