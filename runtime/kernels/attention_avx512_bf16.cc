@@ -35,7 +35,12 @@ struct Int8Operand {
   static __m512i Load(const std::byte* from) {
     return _mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
   }
-  static Sum MulAdd(Sum sum, __m512i a, __m512i b) { return _mm512_dpwssd_epi32(sum, a, b); }
+  static Sum MulAdd(Sum sum, __m512i a, __m512i b) {
+    sum = _mm512_dpwssd_epi32(sum, a, b);
+    // Else GCC 12 has more sums under way than there are registers.
+    asm volatile("" : "+v"(sum));
+    return sum;
+  }
   static __m512 Finish(Sum sum) { return _mm512_cvtepi32_ps(sum); }
 };
 
@@ -94,30 +99,26 @@ void Score(const ScoreWork& work) {
 }
 
 template <class Operand, int kQueries, int kUnits>
-inline void AddRows(const std::byte* row, int64_t stride, int32_t count, const std::byte*& a,
-                    typename Operand::Sum (&sums)[kQueries][kUnits]) {
-  for (int32_t i = 0; i < count; ++i, row += stride, a += 4) {
-    const std::byte* rows[kUnits];
-#pragma GCC unroll 8
-    for (int u = 0; u < kUnits; ++u) rows[u] = row + u * kUnitTokens * Operand::kLaneBytes;
-    AddStep<Operand>(a, rows, sums);
-  }
-}
-
-template <class Operand, int kQueries, int kUnits>
 void Weigh(const WeighWork& work) {
   constexpr int32_t kUnitSteps = kUnitTokens / 2;
   typename Operand::Sum sums[kQueries][kUnits];
   SetZero<Operand>(sums);
   const std::byte* a = work.weights;
-  int32_t unit = 0;
+  const std::byte* const* unit = work.values;
+  const std::byte* last = work.last;
   int32_t left = work.steps;
-  for (; left > 0; ++unit, left -= kUnitSteps) {
-    AddRows<Operand>(work.values[unit] + work.value_offset, work.value_stride,
-                     left < kUnitSteps ? left : kUnitSteps, a, sums);
-  }
-  if (work.last != nullptr) {
-    AddRows<Operand>(work.last + work.value_offset, work.value_stride, 1, a, sums);
+  while (left > 0 || last != nullptr) {
+    const std::byte* row = left > 0 ? *unit++ : last;
+    if (left <= 0) last = nullptr;
+    row += work.value_offset;
+    const int32_t count = left > kUnitSteps ? kUnitSteps : left > 0 ? left : 1;
+    left -= count;
+    for (int32_t i = 0; i < count; ++i, row += work.value_stride, a += 4) {
+      const std::byte* rows[kUnits];
+#pragma GCC unroll 8
+      for (int u = 0; u < kUnits; ++u) rows[u] = row + u * kUnitTokens * Operand::kLaneBytes;
+      AddStep<Operand>(a, rows, sums);
+    }
   }
 #pragma GCC unroll 8
   for (int q = 0; q < kQueries; ++q) {
