@@ -196,9 +196,9 @@ TEST_F(ModelFolderTest, TooSmallAKvCacheNamesTheNumbers) {
   settings.kv_cache_bytes = 1000;
   const auto decoder = Decoder::Load(settings);
   EXPECT_EQ(decoder.status().code(), absl::StatusCode::kInvalidArgument);
-  // 2 layers of keys and values of 2 heads of 8 elements, 16 tokens, 4 bytes.
+  // 2 layers of 2 heads of 16 tokens of 4 bytes: keys of 8 elements, values padded to 16.
   EXPECT_THAT(std::string(decoder.status().message()),
-              testing::AllOf(HasSubstr("1000 bytes"), HasSubstr("4096 bytes")));
+              testing::AllOf(HasSubstr("1000 bytes"), HasSubstr("6144 bytes")));
 }
 
 TEST_F(ModelFolderTest, AKvCacheBeyondTheMemoryIsRefusedBeforeItIsMade) {
@@ -224,13 +224,20 @@ TEST_F(ModelFolderTest, InfoAndProgress) {
   const ModelInfo& info = decoder->info();
   EXPECT_EQ(info.architecture, "LlamaForCausalLM");
   EXPECT_EQ(info.name, folder_.filename().string());
-  EXPECT_EQ(info.precision, Precision::kBf16);
+  EXPECT_EQ(info.precision, ChoosePrecision(Precision::kAuto).precision);
+  EXPECT_EQ(info.precision_reason, ChoosePrecision(Precision::kAuto).reason);
+  EXPECT_EQ(info.kv_precision, KvPrecision::kBf16);
   EXPECT_EQ(info.parameters, 50016);
   EXPECT_EQ(info.vocabulary_size, 301);
   EXPECT_EQ(info.max_context_tokens, 256);
   EXPECT_EQ(info.threads, 2);
-  EXPECT_EQ(info.kv_cache_bytes, int64_t{info.kv_blocks} * 2048);
-  EXPECT_EQ(info.kv_blocks, (16 << 20) / 2048);
+  EXPECT_EQ(info.kv_cache_bytes, int64_t{info.kv_blocks} * 3072);
+  EXPECT_EQ(info.kv_blocks, (16 << 20) / 3072);
+  EXPECT_EQ(info.embedding_bytes, 301 * 48 * 4);
+  EXPECT_GT(info.weight_bytes, 0);
+  EXPECT_GT(info.arena_bytes, 0);
+  EXPECT_GT(info.process_bytes, 0);
+  EXPECT_GT(info.available_memory_bytes, info.kv_cache_bytes);
   EXPECT_FALSE(info.cpu.empty());
 }
 
