@@ -112,8 +112,8 @@ void FloatMatrix<T>::LayOutScratch() {
 
 template <class T>
 absl::StatusOr<std::unique_ptr<FloatMatrix<T>>> FloatMatrix<T>::Pack(FloatMatrixContext& context,
-                                                                     const T* weights,
-                                                                     const MatrixShape& shape) {
+                                                                     const MatrixShape& shape,
+                                                                     ReadRow read_row) {
   std::unique_ptr<FloatMatrix> matrix(new FloatMatrix(shape));
   auto matmul = context.PrepareUnits(std::is_same_v<T, Bf16> ? MatmulType::kBf16 : MatmulType::kF32,
                                      shape.inputs, matrix->unit_outputs());
@@ -132,13 +132,9 @@ absl::StatusOr<std::unique_ptr<FloatMatrix<T>>> FloatMatrix<T>::Pack(FloatMatrix
   absl::Status failure;
   std::mutex failing;
   context.team().Run([&](TeamMember& member) {
-    std::vector<T> staging(portable ? 0 : unit_elements);
+    std::vector<T> staging(unit_elements);
     member.ForEach(matrix->units(), [&](int64_t unit) {
-      if (portable) {
-        matrix->PackPortableUnit(weights, unit);
-        return;
-      }
-      const absl::Status status = matrix->PackOneDnnUnit(weights, unit, staging.data());
+      const absl::Status status = matrix->PackUnit(read_row, unit, staging.data());
       if (status.ok()) return;
       const std::lock_guard lock(failing);
       failure = status;
@@ -148,35 +144,35 @@ absl::StatusOr<std::unique_ptr<FloatMatrix<T>>> FloatMatrix<T>::Pack(FloatMatrix
   return matrix;
 }
 
+template <class T>
+absl::StatusOr<std::unique_ptr<FloatMatrix<T>>> FloatMatrix<T>::Pack(FloatMatrixContext& context,
+                                                                     const T* weights,
+                                                                     const MatrixShape& shape) {
+  return Pack(context, shape, [&](int64_t output, T* row) {
+    std::copy_n(weights + output * shape.inputs, shape.inputs, row);
+  });
+}
+
 // A unit's weight rows: its columns', and with a gated matrix its gates' and then its ups'. Rows
 // after the last column's are zeros, so that every unit is the same product.
 template <class T>
-absl::Status FloatMatrix<T>::PackOneDnnUnit(const T* weights, int64_t unit, T* staging) const {
+absl::Status FloatMatrix<T>::PackUnit(ReadRow read_row, int64_t unit, T* staging) const {
   const int64_t inputs = shape().inputs;
   const int64_t first = unit * unit_columns_;
   const int64_t count = std::min(unit_columns_, columns() - first);
   const int64_t halves = shape().gated ? 2 : 1;
   for (int64_t half = 0; half < halves; ++half) {
     T* const to = staging + half * unit_columns_ * inputs;
-    std::copy_n(weights + (half * columns() + first) * inputs, count * inputs, to);
+    for (int64_t c = 0; c < count; ++c) read_row(half * columns() + first + c, to + c * inputs);
     std::fill(to + count * inputs, to + unit_columns_ * inputs, T{});
   }
-  return matmul_->Pack(staging, packed_.As<std::byte>() + unit * unit_bytes_);
-}
-
-template <class T>
-void FloatMatrix<T>::PackPortableUnit(const T* weights, int64_t unit) const {
-  const int64_t inputs = shape().inputs;
-  T* panel = reinterpret_cast<T*>(packed_.As<std::byte>() + unit * unit_bytes_);
-  for (int64_t half = 0; half < (shape().gated ? 2 : 1); ++half) {
-    for (int64_t c = 0; c < unit_columns_; c += kPanelOutputs, panel += kPanelOutputs * inputs) {
-      const int64_t column = unit * unit_columns_ + c;
-      const int64_t count = std::clamp<int64_t>(columns() - column, 0, kPanelOutputs);
-      if (count > 0) {
-        PackPanel(weights + (half * columns() + column) * inputs, inputs, count, panel);
-      }  // Else the buffer's zeros stay.
-    }
+  std::byte* const packed = packed_.As<std::byte>() + unit * unit_bytes_;
+  if (matmul_ != nullptr) return matmul_->Pack(staging, packed);
+  T* panel = reinterpret_cast<T*>(packed);
+  for (int64_t c = 0; c < unit_outputs(); c += kPanelOutputs, panel += kPanelOutputs * inputs) {
+    PackPanel(staging + c * inputs, inputs, kPanelOutputs, panel);
   }
+  return absl::OkStatus();
 }
 
 template <class T>

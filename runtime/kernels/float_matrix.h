@@ -10,6 +10,7 @@
 #include <memory>
 #include <string>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "runtime/kernels/aligned_buffer.h"
 #include "runtime/kernels/bf16.h"
@@ -47,7 +48,14 @@ class FloatMatrixContext {
 template <class T>
 class FloatMatrix final : public WeightMatrix {
  public:
-  // weights [outputs][inputs]. RESOURCE_EXHAUSTED when memory is short.
+  // Writes the weights [inputs] of an output to a row. Called by every member of the team.
+  using ReadRow = absl::FunctionRef<void(int64_t output, T* row)>;
+
+  // RESOURCE_EXHAUSTED when memory is short. Rows are read in about the order of their outputs.
+  static absl::StatusOr<std::unique_ptr<FloatMatrix>> Pack(FloatMatrixContext& context,
+                                                           const MatrixShape& shape,
+                                                           ReadRow read_row);
+  // weights [outputs][inputs].
   static absl::StatusOr<std::unique_ptr<FloatMatrix>> Pack(FloatMatrixContext& context,
                                                            const T* weights,
                                                            const MatrixShape& shape);
@@ -73,8 +81,7 @@ class FloatMatrix final : public WeightMatrix {
   explicit FloatMatrix(const MatrixShape& shape);
   int64_t unit_outputs() const { return unit_columns_ * (shape().gated ? 2 : 1); }
   void LayOutScratch();
-  absl::Status PackOneDnnUnit(const T* weights, int64_t unit, T* staging) const;
-  void PackPortableUnit(const T* weights, int64_t unit) const;
+  absl::Status PackUnit(ReadRow read_row, int64_t unit, T* staging) const;
   // The first row of `rows` of x, as the kernel takes it: in place, or made in scratch.
   const std::byte* PrepareRows(const InputRows& x, IndexRange rows, std::byte* scratch) const;
   absl::Status MultiplyUnit(const InputRows& x, const std::byte* first_row, int64_t rows,

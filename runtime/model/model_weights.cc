@@ -24,6 +24,7 @@ namespace {
 constexpr int64_t kLeastAutomaticCacheBytes = int64_t{64} << 20;
 // Of the checkpoint, read between two releases of its pages: what loading takes on top.
 constexpr int64_t kResidentSourceBytes = int64_t{32} << 20;
+constexpr int64_t kReleasedRows = 256;  // Likewise, where a matrix is packed in one go.
 // Of QuantizedMatrix's packed bytes and of how they follow each other. A test notices when it has
 // to be raised.
 constexpr int kPackedLayoutVersion = 1;
@@ -201,7 +202,6 @@ class Loader {
   int64_t elements_done_ = 0;
   int64_t packed_bytes_ = 0;  // Of the quantized ones.
   int64_t float_bytes_ = 0;   // Of the others.
-  AlignedBuffer staging_;
   AlignedBuffer scratch_;
   int64_t scratch_stride_ = 0;
   absl::Status status_;  // The first error while planning; what follows does nothing.
@@ -243,22 +243,14 @@ absl::Status Loader::LoadFloats() {
 
 template <class T>
 absl::Status Loader::PackFloats(const PlannedMatrix& matrix, FloatMatrixContext& context) {
-  const int64_t bytes = matrix.shape.inputs * matrix.shape.outputs * sizeof(T);
-  if (bytes > staging_.bytes()) {
-    staging_ = AlignedBuffer();
-    auto staging = AlignedBuffer::Allocate(bytes, "reading weights");
-    if (!staging.ok()) return staging.status();
-    staging_ = *std::move(staging);
-  }
-  T* const rows = staging_.As<T>();
-  team_.Run([&](TeamMember& member) {
-    const IndexRange share = member.Share(matrix.shape.outputs);
-    for (int64_t output = share.begin; output < share.end; ++output) {
-      matrix.rows.Read(output, rows + output * matrix.shape.inputs);
+  auto packed = FloatMatrix<T>::Pack(context, matrix.shape, [&](int64_t output, T* row) {
+    matrix.rows.Read(output, row);
+    // Others may still need some of these rows: they come back with their next reader.
+    if ((output + 1) % kReleasedRows == 0) {
+      matrix.rows.Release(output + 1 - kReleasedRows, output + 1);
     }
   });
   matrix.rows.Release(0, matrix.shape.outputs);
-  auto packed = FloatMatrix<T>::Pack(context, rows, matrix.shape);
   if (!packed.ok()) return packed.status();
   *matrix.target = *std::move(packed);
   return absl::OkStatus();
