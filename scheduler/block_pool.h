@@ -1,6 +1,8 @@
 // Hands out KV blocks and counts who holds them. A BlockLease is one hold on one block, given back
-// by its destructor; a block is free again when its last lease is gone. Every operation is O(1).
-// Owned by the scheduler and used on the engine thread only; the pool must outlive its leases.
+// by its destructor; a block is free again when its last lease is gone. The prefix cache's holds
+// are counted apart: a block that it alone holds is idle, and can be had by evicting it. Every
+// operation is O(1). Owned by the scheduler and used on the engine thread only; the pool must
+// outlive its leases.
 #ifndef HOCKET_SCHEDULER_BLOCK_POOL_H_
 #define HOCKET_SCHEDULER_BLOCK_POOL_H_
 
@@ -48,19 +50,28 @@ class BlockPool {
 
   std::optional<BlockLease> Lease();  // None when no block is free.
 
+  // One more hold on the same block, the prefix cache's: at most one for a block, and it must be
+  // the last that is released.
+  BlockLease Keep(const BlockLease& lease);
+
   int32_t total_blocks() const { return static_cast<int32_t>(holders_.size()); }
   int32_t free_blocks() const { return static_cast<int32_t>(free_.size()); }
-  int32_t used_blocks() const { return total_blocks() - free_blocks(); }
+  int32_t idle_blocks() const { return idle_blocks_; }  // Held by the prefix cache alone.
+  int32_t available_blocks() const { return free_blocks() + idle_blocks(); }
+  int32_t used_blocks() const { return total_blocks() - available_blocks(); }
   int32_t holders(BlockId block) const { return holders_[block]; }
 
-  // Aborts unless the free blocks are exactly those that nobody holds. Linear in the blocks.
+  // Aborts unless the free blocks are exactly those that nobody holds, and the idle ones are
+  // counted. Linear in the blocks.
   void CheckInvariants() const;
 
  private:
   friend class BlockLease;
 
   std::vector<int32_t> holders_;  // [total_blocks]
-  std::vector<BlockId> free_;     // A stack: the block given back last is warm in the cache.
+  std::vector<bool> kept_;        // [total_blocks]: one of the holders is the prefix cache.
+  std::vector<BlockId> free_;     // A stack: the block given back last is warm in the CPU's cache.
+  int32_t idle_blocks_ = 0;
 };
 
 }  // namespace hocket

@@ -57,6 +57,9 @@ struct Request {
   int32_t max_new_tokens = 0;  // 0: the prompt is computed and nothing drawn (score, embed).
   std::shared_ptr<const GenerationSpec> spec;
   absl::Time deadline = absl::InfiniteFuture();
+  std::string cache_salt;  // Cached blocks are shared with requests of equal salt only.
+  // Something is wanted of every prompt position (scores, a mean), so each is computed.
+  bool needs_whole_prompt = false;
   std::shared_ptr<Sink> sink;
 };
 

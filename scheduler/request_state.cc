@@ -30,7 +30,15 @@ void RequestState::Start(absl::Time now, StepPlan& plan) {
                          .prompt = request_.prompt});
   request_.sink->OnStarted({.queued = Between(submitted_, now),
                             .prompt_tokens = sequence.prompt_tokens(),
-                            .cached_tokens = 0});
+                            .cached_tokens = sequence.cached_prompt_tokens()});
+}
+
+int32_t RequestState::adoptable_tokens() const {
+  const int32_t all_but_last = sequence.total_tokens() - 1;
+  if (!request_.needs_whole_prompt || sequence.reached_tokens() >= sequence.prompt_tokens()) {
+    return all_but_last;
+  }
+  return std::min(sequence.reached_tokens(), all_but_last);
 }
 
 void RequestState::EndPrefill(absl::Time now) {
@@ -47,7 +55,7 @@ void RequestState::NotifyFinished(Finish finish, const absl::Status& status, abs
   sink->OnFinished({.status = status,
                     .finish = std::move(finish),
                     .usage = {.prompt_tokens = sequence.prompt_tokens(),
-                              .cached_tokens = 0,
+                              .cached_tokens = sequence.cached_prompt_tokens(),
                               .generated_tokens = sequence.generated_tokens()},
                     .timings = TimingsAt(now)});
 }

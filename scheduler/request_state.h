@@ -17,9 +17,9 @@ namespace hocket {
 class RequestState {
  public:
   RequestState(Request request, SequenceId id, int32_t block_tokens, absl::Time submitted)
-      : sequence(id, request.prompt, block_tokens),
-        request_(std::move(request)),
-        submitted_(submitted) {}
+      : request_(std::move(request)),
+        submitted_(submitted),
+        sequence(id, request_.prompt, block_tokens, request_.cache_salt) {}
 
   const Request& request() const { return request_; }
   bool draws() const { return request_.max_new_tokens > 0; }
@@ -37,12 +37,9 @@ class RequestState {
   // Tells the sink that all is over, and lets go of it.
   void NotifyFinished(Finish finish, const absl::Status& status, absl::Time now);
 
-  Sequence sequence;
-
-  // The scheduler's bookkeeping.
-  std::list<RequestState*>::iterator waiting_place;  // Valid while `waits`.
-  bool waits = false;                                // In the waiting line; else it runs.
-  int32_t planned_row = -1;  // In the plan that is not committed yet; -1 when it has none.
+  // How many tokens may come from the cache: all but the last, whose logits are wanted, and what is
+  // wanted of prompt positions must have been had.
+  int32_t adoptable_tokens() const;
 
  private:
   RequestTimings TimingsAt(absl::Time now) const;
@@ -51,6 +48,14 @@ class RequestState {
   absl::Time submitted_;
   std::optional<absl::Time> first_planned_;
   std::optional<absl::Time> prefilled_;
+
+ public:
+  Sequence sequence;  // Views what request_ owns.
+
+  // The scheduler's bookkeeping.
+  std::list<RequestState*>::iterator waiting_place;  // Valid while `waits`.
+  bool waits = false;                                // In the waiting line; else it runs.
+  int32_t planned_row = -1;  // In the plan that is not committed yet; -1 when it has none.
 };
 
 }  // namespace hocket

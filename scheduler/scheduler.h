@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "scheduler/prefix_cache.h"
 #include "scheduler/request.h"
 #include "scheduler/step.h"
 
@@ -21,6 +22,7 @@ struct SchedulerSettings {
   int32_t max_step_tokens = 512;  // Tokens computed in a step: decode rows and prefill chunks.
   int32_t max_waiting_requests = 1024;
   int32_t max_context_tokens = 0;  // Prompt and generated tokens of one sequence.
+  bool prefix_cache = true;        // Computed blocks are kept while nobody else needs the room.
 
   absl::Status Validate() const;
 };
@@ -29,9 +31,12 @@ struct SchedulerStats {
   int32_t running_sequences = 0;
   int32_t waiting_requests = 0;
   int32_t preempted_requests = 0;  // Of those waiting, the ones that ran before.
-  int32_t used_blocks = 0;
+  int32_t used_blocks = 0;         // By sequences.
+  int32_t cached_blocks = 0;       // By the prefix cache alone: they can be had at once.
   int32_t total_blocks = 0;
-  int64_t preemptions = 0;  // Since the start.
+  // Since the start.
+  int64_t preemptions = 0;
+  PrefixCacheStats prefix_cache;
 };
 
 // The last plan's rows by kind, for metrics: a decode row computes only the token drawn last; all

@@ -36,7 +36,8 @@ absl::Status StatusOf(FinishReason reason) {
 Scheduler::Core::Core(const SchedulerSettings& settings)
     : settings_(settings),
       running_limit_(std::min(settings.max_running_sequences, settings.max_step_tokens)),
-      pool_(settings.total_blocks) {
+      pool_(settings.total_blocks),
+      cache_(&pool_) {
   Invariant(settings.Validate().ok(), "a scheduler's settings are valid");
 }
 
@@ -147,7 +148,7 @@ void Scheduler::Core::ReserveBlocks() {
   for (size_t i = 0; i < running_.size(); ++i) {
     // Ends at the latest when this sequence is the youngest itself and gives way; the oldest never
     // does, since alone it fits.
-    while (i < running_.size() && !running_[i]->sequence.LeaseBlocks(pool_)) PreemptYoungest();
+    while (i < running_.size() && !running_[i]->sequence.LeaseBlocks(cache_)) PreemptYoungest();
   }
 }
 
@@ -174,11 +175,21 @@ void Scheduler::Core::PlanDecodeRows() {
 void Scheduler::Core::PlanPrefillRows() {
   for (RequestState* state : running_) {
     if (budget_tokens_ == 0) return;
-    if (state->planned_row >= 0) continue;
-    const int32_t token_count = ChunkTokens(*state);
-    ++shape_.prefill_rows;
-    shape_.prefill_tokens += token_count;
-    AddRow(*state, token_count);
+    if (state->planned_row < 0) PlanPrefillRow(*state);
+  }
+}
+
+void Scheduler::Core::PlanPrefillRow(RequestState& state) {
+  AdoptCached(state);  // What a neighbour has computed since.
+  const int32_t token_count = ChunkTokens(state);
+  ++shape_.prefill_rows;
+  shape_.prefill_tokens += token_count;
+  AddRow(state, token_count);
+}
+
+void Scheduler::Core::AdoptCached(RequestState& state) {
+  if (settings_.prefix_cache) {
+    cache_.CountSaved(state.sequence.AdoptCached(cache_, state.adoptable_tokens()));
   }
 }
 
@@ -190,25 +201,30 @@ void Scheduler::Core::AdmitWaiting(absl::Time now) {
     waiting_.pop_front();
     state->waits = false;
     running_.push_back(state);
-    Invariant(state->sequence.LeaseBlocks(pool_), "an admitted sequence finds its blocks");
+    AdoptCached(*state);
+    Invariant(state->sequence.LeaseBlocks(cache_), "an admitted sequence finds its blocks");
     if (state->started()) {
       --preempted_requests_;
     } else {
+      if (settings_.prefix_cache) cache_.CountQuery(state->sequence.cached_prompt_tokens() > 0);
       state->Start(now, plan_);
     }
-    const int32_t token_count = ChunkTokens(*state);
-    ++shape_.prefill_rows;
-    shape_.prefill_tokens += token_count;
-    AddRow(*state, token_count);
+    PlanPrefillRow(*state);
   }
 }
 
-bool Scheduler::Core::MayAdmit(const RequestState& state) const {
+bool Scheduler::Core::MayAdmit(const RequestState& state) {
   if (running_.empty()) return true;
   const int32_t running = static_cast<int32_t>(running_.size());
+  if (running >= running_limit_) return false;
+  Sequence::CachedPrefix cached;
+  if (settings_.prefix_cache) {
+    cached = state.sequence.FindCached(cache_, state.adoptable_tokens());
+  }
   // One block in reserve for each that runs: it will soon want its next, and a newcomer that is
   // preempted at once has cost its prefill for nothing.
-  return running < running_limit_ && pool_.free_blocks() >= state.sequence.BlocksNeeded() + running;
+  return pool_.available_blocks() - cached.idle_blocks >=
+         state.sequence.BlocksNeeded() - cached.blocks + running;
 }
 
 int32_t Scheduler::Core::ChunkTokens(const RequestState& state) const {
@@ -275,6 +291,7 @@ void Scheduler::Core::CommitRow(RequestState& state, int32_t token_count, bool s
     if (sequence.reached_tokens() >= sequence.prompt_tokens()) outcome.embedding.clear();
   }
   sequence.Advance(token_count);
+  if (settings_.prefix_cache) sequence.OfferBlocks(cache_);
   if (sequence.computed_tokens() >= sequence.prompt_tokens()) state.EndPrefill(now);
   sequence.Append(outcome.tokens);
   const std::optional<Finish> finish = FinishOf(state, outcome);
@@ -322,8 +339,10 @@ SchedulerStats Scheduler::Core::Stats() const {
           .waiting_requests = static_cast<int32_t>(waiting_.size()),
           .preempted_requests = preempted_requests_,
           .used_blocks = pool_.used_blocks(),
+          .cached_blocks = pool_.idle_blocks(),
           .total_blocks = pool_.total_blocks(),
-          .preemptions = preemptions_};
+          .preemptions = preemptions_,
+          .prefix_cache = cache_.stats()};
 }
 
 absl::Time Scheduler::Core::NextDeadline() const {

@@ -46,7 +46,9 @@ class Scheduler::Core {
   void AdmitWaiting(absl::Time now);
 
   void PreemptYoungest();
-  bool MayAdmit(const RequestState& state) const;
+  bool MayAdmit(const RequestState& state);
+  void AdoptCached(RequestState& state);
+  void PlanPrefillRow(RequestState& state);
   void AddRow(RequestState& state, int32_t token_count);
   int32_t ChunkTokens(const RequestState& state) const;
 
@@ -62,6 +64,7 @@ class Scheduler::Core {
   const SchedulerSettings settings_;
   const int32_t running_limit_;  // So that a step always has a token for each that runs.
   BlockPool pool_;
+  PrefixCache cache_;
 
   // Keys are views of the requests' own ids.
   std::unordered_map<std::string_view, std::unique_ptr<RequestState>> requests_;

@@ -34,9 +34,12 @@ void Scheduler::Core::CheckTables() const {
     if (state->waits) Invariant(covered == 0, "a waiting request holds no blocks");
     for (const BlockLease& lease : sequence.block_table()) ++holders[lease.block()];
   }
+  std::vector<int32_t> cached(pool_.total_blocks(), 0);
+  cache_.CheckInvariants(cached);
   for (BlockId block = 0; block < pool_.total_blocks(); ++block) {
-    Invariant(holders[block] == pool_.holders(block), "a block's holders are in block tables");
-    Invariant(holders[block] <= 1, "no two sequences share a block");
+    Invariant(holders[block] + cached[block] == pool_.holders(block),
+              "a block's holders are block tables and the cache");
+    Invariant(holders[block] <= 1 || cached[block] == 1, "what two sequences share is cached");
   }
 }
 

@@ -11,6 +11,11 @@
 namespace hocket {
 namespace {
 
+// Whether something is wanted of every prompt position, so that none may come from the cache.
+bool NeedsWholePrompt(const OutputSettings& output) {
+  return output.prompt_logprobs || output.embedding == EmbeddingPooling::kMean;
+}
+
 // gRPC ends a call whose deadline passes by cancelling it, by a timer of its own that may be early.
 constexpr absl::Duration kDeadlineSlack = absl::Milliseconds(50);
 
@@ -86,6 +91,8 @@ absl::Status Call::SubmitToEngine() {
                                   .max_new_tokens = request.max_new_tokens,
                                   .spec = request.spec,
                                   .deadline = deadline_,
+                                  .cache_salt = request.scheduling.cache_salt,
+                                  .needs_whole_prompt = NeedsWholePrompt(request.spec->output),
                                   .sink = shared_from_this()});
   return absl::IsResourceExhausted(status) ? WithRetryAfter(status, kRetryDelay) : status;
 }

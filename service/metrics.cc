@@ -54,6 +54,12 @@ Counter& Phase(prometheus::Registry* registry, const char* phase) {
       .Add({{"phase", phase}});
 }
 
+// Raises a counter to a count that is kept elsewhere. One thread only.
+void Reach(Counter& counter, int64_t count) {
+  const double missing = static_cast<double>(count) - counter.Value();
+  if (missing > 0) counter.Increment(missing);
+}
+
 }  // namespace
 
 Metrics::Metrics(prometheus::Registry* registry, const ModelInfo& info)
@@ -78,7 +84,9 @@ Metrics::Metrics(prometheus::Registry* registry, const ModelInfo& info)
                                   "From admission to the first computed token.", LatencyBuckets())),
       running_(OneGauge(registry, "hocket_requests_running", "Sequences in the running batch.")),
       waiting_(OneGauge(registry, "hocket_requests_waiting", "Requests waiting for their start.")),
-      kv_used_(OneGauge(registry, "hocket_kv_blocks_used", "KV blocks in use.")),
+      kv_used_(OneGauge(registry, "hocket_kv_blocks_used", "KV blocks that sequences use.")),
+      kv_cached_(OneGauge(registry, "hocket_kv_blocks_cached",
+                          "KV blocks kept for prompts to come; they count as free.")),
       kv_total_(OneGauge(registry, "hocket_kv_blocks_total", "KV blocks that exist.")),
       step_seconds_(OneHistogram(registry, "hocket_step_seconds",
                                  "A step: plan, execute and commit.", LatencyBuckets())),
@@ -93,7 +101,15 @@ Metrics::Metrics(prometheus::Registry* registry, const ModelInfo& info)
       text_seconds_(Phase(registry, "text")),
       schedule_seconds_(Phase(registry, "schedule")),
       preemptions_(OneCounter(registry, "hocket_preemptions_total",
-                              "Sequences that gave their blocks back to be recomputed.")) {
+                              "Sequences that gave their blocks back to be recomputed.")),
+      prefix_queries_(OneCounter(registry, "hocket_prefix_cache_queries_total",
+                                 "Requests whose prompt was looked up in the prefix cache.")),
+      prefix_hits_(OneCounter(registry, "hocket_prefix_cache_hits_total",
+                              "Of those, the ones that found at least one block.")),
+      prefix_saved_tokens_(OneCounter(registry, "hocket_prefix_cache_saved_tokens_total",
+                                      "Tokens found and not computed again.")),
+      prefix_evictions_(OneCounter(registry, "hocket_prefix_cache_evictions_total",
+                                   "Cached blocks given up for want of free ones.")) {
   prometheus::BuildGauge()
       .Name("hocket_build_info")
       .Help("Always 1; the labels say what runs.")
@@ -125,10 +141,11 @@ void Metrics::OnStep(const StepObservation& step) {
   sample_seconds_.Increment(step.timings.sample_seconds);
   text_seconds_.Increment(step.timings.text_seconds);
   schedule_seconds_.Increment(absl::ToDoubleSeconds(step.duration - step.execute));
-  if (step.stats.preemptions > preemptions_seen_) {
-    preemptions_.Increment(static_cast<double>(step.stats.preemptions - preemptions_seen_));
-    preemptions_seen_ = step.stats.preemptions;
-  }
+  Reach(preemptions_, step.stats.preemptions);
+  Reach(prefix_queries_, step.stats.prefix_cache.queries);
+  Reach(prefix_hits_, step.stats.prefix_cache.hits);
+  Reach(prefix_saved_tokens_, step.stats.prefix_cache.saved_tokens);
+  Reach(prefix_evictions_, step.stats.prefix_cache.evictions);
 }
 
 void Metrics::CountRequest(absl::string_view method, absl::string_view outcome) {
@@ -162,6 +179,7 @@ void Metrics::SetStats(const SchedulerStats& stats) {
   running_.Set(stats.running_sequences);
   waiting_.Set(stats.waiting_requests);
   kv_used_.Set(stats.used_blocks);
+  kv_cached_.Set(stats.cached_blocks);
   kv_total_.Set(stats.total_blocks);
 }
 

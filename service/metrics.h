@@ -51,6 +51,7 @@ class Metrics : public EngineObserver {
   prometheus::Gauge& running_;
   prometheus::Gauge& waiting_;
   prometheus::Gauge& kv_used_;
+  prometheus::Gauge& kv_cached_;
   prometheus::Gauge& kv_total_;
   prometheus::Histogram& step_seconds_;
   prometheus::Histogram& step_rows_;
@@ -60,7 +61,10 @@ class Metrics : public EngineObserver {
   prometheus::Counter& text_seconds_;
   prometheus::Counter& schedule_seconds_;
   prometheus::Counter& preemptions_;
-  int64_t preemptions_seen_ = 0;  // Engine thread only.
+  prometheus::Counter& prefix_queries_;
+  prometheus::Counter& prefix_hits_;
+  prometheus::Counter& prefix_saved_tokens_;
+  prometheus::Counter& prefix_evictions_;
 };
 
 }  // namespace hocket

@@ -32,7 +32,7 @@ constexpr absl::string_view kPlannedFields[] = {
     "context.kept_tokens",
     "context.truncate_prompt_tokens",
     "adapter",
-    "scheduling",
+    "scheduling.priority",
     "resume",
     "speculation",
 };

@@ -137,6 +137,8 @@ absl::StatusOr<ValidRequest> Validator::Generate(const v1::GenerateRequest& requ
   if (!id.ok()) return id.status();
   absl::StatusOr<GenerationSpec> spec = ReadSettings(request, info_);
   if (!spec.ok()) return spec.status();
+  absl::StatusOr<SchedulingSettings> scheduling = ReadScheduling(request.scheduling());
+  if (!scheduling.ok()) return scheduling.status();
   absl::StatusOr<Tokens> prompt = GeneratePrompt(request);
   if (!prompt.ok()) return prompt.status();
   absl::StatusOr<int32_t> max_new_tokens = MaxNewTokens(request.stopping(), prompt->size());
@@ -152,7 +154,9 @@ absl::StatusOr<ValidRequest> Validator::Generate(const v1::GenerateRequest& requ
   valid.max_new_tokens = *max_new_tokens;
   valid.detail.token_ids = !request.output().has_token_ids() || request.output().token_ids();
   valid.detail.token_pieces = request.output().token_pieces();
+  valid.scheduling = *std::move(scheduling);
   valid.effective = EffectiveSettingsOf(*spec);
+  EchoScheduling(valid.scheduling, &valid.effective);
   valid.effective.mutable_output()->set_token_ids(valid.detail.token_ids);
   valid.effective.mutable_output()->set_token_pieces(valid.detail.token_pieces);
   if (request.has_text()) {

@@ -15,6 +15,7 @@
 #include "runtime/generation_spec.h"
 #include "runtime/model_runtime.h"
 #include "service/model_text.h"
+#include "service/scheduling_settings.h"
 
 namespace hocket {
 
@@ -29,6 +30,7 @@ struct ValidRequest {
   std::shared_ptr<const std::vector<TokenId>> prompt;
   std::shared_ptr<const GenerationSpec> spec;
   int32_t max_new_tokens = 0;
+  SchedulingSettings scheduling;
   AnswerDetail detail;
   v1::EffectiveSettings effective;  // Only of a GenerateRequest.
 };

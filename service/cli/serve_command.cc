@@ -89,6 +89,8 @@ class ServeCommand final : public Command {
         ->check(Number(0, 86400))
         ->capture_default_str()
         ->type_name("S");
+    app.add_flag("--prefix-cache,!--no-prefix-cache", prefix_cache_,
+                 "Keep computed blocks for prompts that begin alike (on unless turned off)");
     app.add_flag("--reflection,!--no-reflection", server_.reflection,
                  "gRPC reflection, for grpcurl (on unless turned off)");
     app.add_flag("--channelz", server_.channelz, "gRPC channelz, for debugging connections");
@@ -128,6 +130,7 @@ class ServeCommand final : public Command {
     LogModel((*runtime)->info());
     SchedulerSettings scheduler = SchedulerSettingsFor(*settings, (*runtime)->info());
     scheduler.max_waiting_requests = max_waiting_requests_;
+    scheduler.prefix_cache = prefix_cache_;
     const absl::Status status = RunServer(server_, scheduler, **runtime, signals);
     if (!status.ok()) return status;
     return 0;
@@ -165,6 +168,7 @@ class ServeCommand final : public Command {
   std::string listen_ = "127.0.0.1:50051";
   std::string metrics_listen_ = "127.0.0.1:9464";
   int32_t max_waiting_requests_ = SchedulerSettings().max_waiting_requests;
+  bool prefix_cache_ = SchedulerSettings().prefix_cache;
   double drain_seconds_ = absl::ToDoubleSeconds(ServerSettings().drain);
   std::string log_format_ = "text";
   std::string log_level_ = "info";

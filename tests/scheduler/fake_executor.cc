@@ -1,7 +1,7 @@
 #include "fake_executor.h"
 
 #include <algorithm>
-#include <set>
+#include <unordered_set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -12,15 +12,16 @@ namespace {
 
 constexpr TokenId kVocabulary = 997;
 constexpr TokenId kStopTokenStride = 41;  // Every token that this divides ends the text.
-constexpr TokenId kGarbage = -1;
+constexpr uint64_t kEmptyChain = 0x9e3779b97f4a7c15u;
+constexpr uint64_t kGarbage = 0;
 
-TokenId NextToken(const std::vector<TokenId>& tokens, uint64_t seed) {
-  uint64_t hash = seed ^ 0x9e3779b97f4a7c15u;
-  for (const TokenId token : tokens) {
-    hash = (hash ^ static_cast<uint64_t>(token)) * 0x100000001b3u;
-    hash ^= hash >> 29;
-  }
-  return static_cast<TokenId>(hash % kVocabulary);
+uint64_t Extend(uint64_t chain, TokenId token) {
+  chain = (chain ^ static_cast<uint64_t>(token)) * 0xbf58476d1ce4e5b9u;
+  return chain ^ (chain >> 29);
+}
+
+TokenId NextToken(uint64_t chain, uint64_t seed) {
+  return static_cast<TokenId>(Extend(chain ^ seed, 0) % kVocabulary);
 }
 
 char LetterOf(TokenId token) { return static_cast<char>('a' + token % 26); }
@@ -36,10 +37,11 @@ std::optional<FinishReason> FinishAfter(TokenId token, size_t generated,
 
 FakeAnswer OfflineAnswer(const std::vector<TokenId>& prompt, const GenerationSpec& spec) {
   FakeAnswer answer;
-  std::vector<TokenId> tokens = prompt;
+  uint64_t chain = kEmptyChain;
+  for (const TokenId token : prompt) chain = Extend(chain, token);
   while (answer.tokens.size() < static_cast<size_t>(spec.stopping.max_new_tokens)) {
-    const TokenId token = NextToken(tokens, spec.sampling.seed);
-    tokens.push_back(token);
+    const TokenId token = NextToken(chain, spec.sampling.seed);
+    chain = Extend(chain, token);
     answer.tokens.push_back(token);
     answer.text.push_back(LetterOf(token));
     if (const auto reason = FinishAfter(token, answer.tokens.size(), spec)) {
@@ -52,14 +54,15 @@ FakeAnswer OfflineAnswer(const std::vector<TokenId>& prompt, const GenerationSpe
 
 FakeExecutor::FakeExecutor(const SchedulerSettings& settings)
     : settings_(settings),
-      cells_(static_cast<size_t>(settings.total_blocks) * settings.block_tokens) {}
+      cells_(static_cast<size_t>(settings.total_blocks) * settings.block_tokens),
+      table_uses_(settings.total_blocks) {}
 
 void FakeExecutor::Expect(bool holds, const std::string& promise) {
-  if (!holds) violations_.push_back(absl::StrCat(promise, " in ", plan_text_));
+  if (!holds) violations_.push_back(absl::StrCat(promise, " in ", PlanText(*plan_)));
 }
 
 absl::Status FakeExecutor::Execute(const StepPlan& plan, StepResult& result) {
-  plan_text_ = PlanText(plan);
+  plan_ = &plan;
   result.outcomes.clear();
   Admit(plan);
   CheckShape(plan);
@@ -68,7 +71,7 @@ absl::Status FakeExecutor::Execute(const StepPlan& plan, StepResult& result) {
   if (const absl::Status fault = step_fault ? step_fault() : absl::OkStatus(); !fault.ok()) {
     for (const PlanRow& row : plan.rows) {
       for (int32_t i = 0; i < row.token_count; ++i) {
-        CellAt(plan, row, row.first_position + i).token = kGarbage;
+        CellAt(plan, row, row.first_position + i) = kGarbage;
       }
     }
     return fault;
@@ -84,12 +87,17 @@ void FakeExecutor::Admit(const StepPlan& plan) {
     Expect(sequences_.erase(sequence) == 1, "a sequence ends once, after its start");
   }
   for (const SequenceStart& start : plan.starts) {
-    const bool is_new = sequences_
-                            .emplace(start.sequence, FakeSequence{start.spec, start.prompt,
-                                                                  *start.prompt, std::string()})
-                            .second;
+    const auto [place, is_new] = sequences_.try_emplace(start.sequence);
     Expect(is_new, "a sequence starts once");
+    place->second.spec = start.spec;
+    place->second.prompt = start.prompt;
+    for (const TokenId token : *start.prompt) place->second.Append(token);
   }
+}
+
+void FakeExecutor::FakeSequence::Append(TokenId token) {
+  chain.push_back(Extend(chain.empty() ? kEmptyChain : chain.back(), token));
+  tokens.push_back(token);
 }
 
 void FakeExecutor::CheckShape(const StepPlan& plan) {
@@ -97,8 +105,7 @@ void FakeExecutor::CheckShape(const StepPlan& plan) {
          "the token budget is kept");
   Expect(plan.rows.size() <= static_cast<size_t>(settings_.max_running_sequences),
          "the running limit is kept");
-  std::set<SequenceId> sequences;
-  std::set<BlockId> blocks;
+  std::unordered_set<SequenceId> sequences;
   size_t tokens = 0;
   size_t table_entries = 0;
   for (const PlanRow& row : plan.rows) {
@@ -109,10 +116,12 @@ void FakeExecutor::CheckShape(const StepPlan& plan) {
     table_entries += row.block_count;
     if (table_entries > plan.blocks.size()) break;
     for (const BlockId block : plan.RowBlocks(row)) {
-      Expect(block >= 0 && block < settings_.total_blocks, "a block exists");
-      Expect(blocks.insert(block).second, "no two rows share a block");
+      const bool exists = block >= 0 && block < settings_.total_blocks;
+      Expect(exists, "a block exists");
+      if (exists) ++table_uses_[block];
     }
   }
+  CheckWrittenBlocks(plan);
   Expect(tokens == plan.tokens.size(), "every token has its row");
   Expect(table_entries == plan.blocks.size(), "every block has its row");
   if (!violations_.empty()) return;
@@ -121,6 +130,16 @@ void FakeExecutor::CheckShape(const StepPlan& plan) {
     Expect(found != sequences_.end(), "a row's sequence was started");
     if (found == sequences_.end() || !CheckRow(plan, row, found->second)) return;
   }
+}
+
+void FakeExecutor::CheckWrittenBlocks(const StepPlan& plan) {
+  for (const PlanRow& row : plan.rows) {
+    for (int32_t i = row.first_position / settings_.block_tokens; i < row.block_count; ++i) {
+      const BlockId block = plan.RowBlocks(row)[i];
+      Expect(table_uses_[block] == 1, "a row writes only blocks that no other row has");
+    }
+  }
+  for (const BlockId block : plan.blocks) table_uses_[block] = 0;
 }
 
 bool FakeExecutor::CheckRow(const StepPlan& plan, const PlanRow& row,
@@ -151,19 +170,18 @@ void FakeExecutor::WriteCells(const StepPlan& plan, const PlanRow& row) {
   computed_tokens_ += row.token_count;
   for (int32_t i = 0; i < row.token_count; ++i) {
     const int32_t position = row.first_position + i;
-    CellAt(plan, row, position) = {row.sequence, position, plan.RowTokens(row)[i]};
+    CellAt(plan, row, position) = sequences_.at(row.sequence).chain[position];
   }
 }
 
-std::vector<TokenId> FakeExecutor::ReadBack(const StepPlan& plan, const PlanRow& row,
-                                            const FakeSequence& sequence) {
-  std::vector<TokenId> read;
+FakeExecutor::Cell FakeExecutor::ReadBack(const StepPlan& plan, const PlanRow& row,
+                                          const FakeSequence& sequence) {
+  Cell read = kEmptyChain;
   for (int32_t position = 0; position < row.first_position + row.token_count; ++position) {
-    const Cell& cell = CellAt(plan, row, position);
-    Expect(
-        cell == Cell{row.sequence, position, sequence.tokens[position]},
-        absl::StrCat("position ", position, " holds what its sequence ", row.sequence, " wrote"));
-    read.push_back(cell.token);
+    read = CellAt(plan, row, position);
+    if (read == sequence.chain[position]) continue;
+    Expect(false, absl::StrCat("position ", position, " of sequence ", row.sequence,
+                               " holds what its tokens make"));
   }
   return read;
 }
@@ -173,7 +191,7 @@ Outcome FakeExecutor::Compute(const StepPlan& plan, const PlanRow& row, FakeSequ
   outcome.sequence = row.sequence;
   if (row_fault) outcome.status = row_fault(row);
   if (!outcome.status.ok()) return outcome;
-  std::vector<TokenId> read = ReadBack(plan, row, sequence);
+  const Cell read = ReadBack(plan, row, sequence);
   const OutputSettings& output = sequence.spec->output;
   const int32_t prompt_tokens = static_cast<int32_t>(sequence.prompt->size());
   const int32_t end = row.first_position + row.token_count;
@@ -181,23 +199,23 @@ Outcome FakeExecutor::Compute(const StepPlan& plan, const PlanRow& row, FakeSequ
     for (int32_t position = std::max(row.first_position, 1);
          position < std::min(end, prompt_tokens); ++position) {
       TokenScore score;
-      score.token = read[position];
+      score.token = sequence.tokens[position];
       score.logprob = static_cast<float>(-position);
       outcome.prompt_scores.push_back(score);
     }
   }
   if (output.embedding != EmbeddingPooling::kNone && end == prompt_tokens) {
-    outcome.embedding = {static_cast<float>(read.back())};
+    outcome.embedding = {static_cast<float>(sequence.tokens[end - 1])};
   }
-  if (row.samples) Draw(std::move(read), sequence, outcome);
+  if (row.samples) Draw(read, sequence, outcome);
   return outcome;
 }
 
-void FakeExecutor::Draw(std::vector<TokenId> read, FakeSequence& sequence, Outcome& outcome) {
+void FakeExecutor::Draw(Cell read, FakeSequence& sequence, Outcome& outcome) {
   for (int32_t i = 0; i < draws_per_row && !outcome.finish.has_value(); ++i) {
     const TokenId token = NextToken(read, sequence.spec->sampling.seed);
-    read.push_back(token);
-    sequence.tokens.push_back(token);
+    read = Extend(read, token);
+    sequence.Append(token);
     outcome.tokens.push_back(token);
     sequence.held_text.push_back(LetterOf(token));
     const size_t generated = sequence.tokens.size() - sequence.prompt->size();

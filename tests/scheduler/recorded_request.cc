@@ -72,6 +72,8 @@ RecordedRequest::RecordedRequest(const RequestShape& shape)
   request.max_new_tokens = shape.max_new_tokens;
   request.spec = std::move(spec);
   request.deadline = shape.deadline;
+  request.cache_salt = shape.cache_salt;
+  request.needs_whole_prompt = shape.prompt_scores;
   request.sink = sink;
 }
 

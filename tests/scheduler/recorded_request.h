@@ -57,7 +57,8 @@ struct RequestShape {
   uint64_t seed = 0;
   bool may_stop = false;  // Whether the model's stop tokens end the text.
   bool prompt_scores = false;
-  bool embedding = false;
+  bool embedding = false;  // Of the last prompt token.
+  std::string cache_salt = {};
   absl::Time deadline = absl::InfiniteFuture();
 };
 

@@ -20,6 +20,7 @@ inline SchedulerSettings SmallSettings() {
   settings.max_step_tokens = 16;
   settings.max_waiting_requests = 16;
   settings.max_context_tokens = 64;
+  settings.prefix_cache = false;  // Its own tests turn it on.
   return settings;
 }
 

@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "service/scheduling_settings.h"
 #include "service/settings.h"
 #include "small_model.h"
 
@@ -43,6 +44,9 @@ void MakePresent(Message* message, const std::string& path) {
         case FieldDescriptor::CPPTYPE_BOOL:
           reflection->SetBool(message, field, false);
           break;
+        case FieldDescriptor::CPPTYPE_ENUM:
+          reflection->SetEnumValue(message, field, 0);
+          break;
         case FieldDescriptor::CPPTYPE_STRING:
           reflection->SetString(message, field, "");
           break;
@@ -69,6 +73,7 @@ TEST(PlannedFieldsTest, EverySettingIsEitherPlannedOrEchoed) {
   spec.stopping.stop_strings = {"stop"};
   spec.stopping.stop_tokens = {1};
   v1::EffectiveSettings effective = EffectiveSettingsOf(spec);
+  EchoScheduling(SchedulingSettings{}, &effective);
   effective.mutable_output()->set_token_ids(true);
   effective.mutable_output()->set_token_pieces(true);
 

@@ -334,7 +334,9 @@ TEST_F(ServerTest, TheMetricsPageCountsWhatHappened) {
         "hocket_inter_token_seconds_count 9\n", "hocket_request_seconds_count 1\n",
         "hocket_requests_running 0\n", "hocket_requests_waiting 0\n", "hocket_kv_blocks_used ",
         "hocket_kv_blocks_total 512\n", "hocket_step_seconds_count ",
-        "hocket_step_batch_rows_count ", "hocket_preemptions_total 0\n", "hocket_build_info{"}) {
+        "hocket_step_batch_rows_count ", "hocket_preemptions_total 0\n",
+        "hocket_prefix_cache_queries_total 1\n", "hocket_prefix_cache_hits_total 0\n",
+        "hocket_kv_blocks_cached ", "hocket_build_info{"}) {
     EXPECT_THAT(page, HasSubstr(line));
   }
   EXPECT_THAT(Page("/healthz"), StartsWith("200"));

@@ -108,6 +108,11 @@ TEST_F(ValidateTest, UnknownEnumValuesAreRefused) {
 }
 
 TEST_F(ValidateTest, LimitsHoldForSizes) {
+  EXPECT_THAT(
+      std::string(Generate("text: 'x' scheduling { cache_salt: '" + std::string(257, 's') + "' }")
+                      .status()
+                      .message()),
+      StartsWith("scheduling.cache_salt: 257 bytes are more than the limit of 256"));
   const std::string long_text(8001, 'x');
   EXPECT_THAT(std::string(Generate("text: '" + long_text + "'").status().message()),
               StartsWith("text: 8001 bytes are more than this server's limit of 8000"));
@@ -179,7 +184,7 @@ TEST_F(ValidateTest, AChatNeedsATemplate) {
 TEST_F(ValidateTest, EffectiveSettingsSentBackGiveTheSameRequest) {
   const absl::StatusOr<ValidRequest> first = Generate(
       "text: 'hi' stopping { stop_strings: ['.', '!'] stop_tokens: 9 ignore_eos: true } "
-      "output { top_logprobs: 3 token_ids: false }");
+      "output { top_logprobs: 3 token_ids: false } scheduling { cache_salt: 'mine' }");
   ASSERT_TRUE(first.ok()) << first.status();
   EXPECT_TRUE(first->effective.output().logprobs());
 
@@ -190,12 +195,14 @@ TEST_F(ValidateTest, EffectiveSettingsSentBackGiveTheSameRequest) {
   *again.mutable_choices() = first->effective.choices();
   *again.mutable_output() = first->effective.output();
   *again.mutable_context() = first->effective.context();
+  *again.mutable_scheduling() = first->effective.scheduling();
   const absl::StatusOr<ValidRequest> second = validator_.Generate(again);
   ASSERT_TRUE(second.ok()) << second.status();
   EXPECT_EQ(second->effective.SerializeAsString(), first->effective.SerializeAsString());
   EXPECT_EQ(second->spec->sampling.seed, first->spec->sampling.seed);
   EXPECT_EQ(second->spec->stopping.stop_strings, first->spec->stopping.stop_strings);
   EXPECT_EQ(second->detail.token_ids, false);
+  EXPECT_EQ(second->scheduling.cache_salt, "mine");
 }
 
 TEST_F(ValidateTest, ARequestIdIsMadeWhenNoneIsGiven) {

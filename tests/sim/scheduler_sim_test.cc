@@ -59,10 +59,14 @@ TEST(SchedulerSimulation, KeepsEveryPromiseInEveryLife) {
     sum.refused += report.refused;
     sum.steps += report.steps;
     sum.preemptions += report.preemptions;
+    sum.prefix_cache.hits += report.prefix_cache.hits;
+    sum.prefix_cache.saved_tokens += report.prefix_cache.saved_tokens;
+    sum.prefix_cache.evictions += report.prefix_cache.evictions;
     for (size_t i = 0; i < std::size(sum.ends); ++i) sum.ends[i] += report.ends[i];
   }
   std::cout << sum.requests << " requests in " << sum.steps << " steps, " << sum.refused
-            << " refused, " << sum.preemptions << " preemptions; ends:";
+            << " refused, " << sum.preemptions << " preemptions, " << sum.prefix_cache.saved_tokens
+            << " tokens cached, " << sum.prefix_cache.evictions << " evictions; ends:";
   for (size_t i = 0; i < std::size(sum.ends); ++i) {
     std::cout << " " << FinishReasonName(static_cast<FinishReason>(i)) << " " << sum.ends[i];
   }
@@ -72,6 +76,8 @@ TEST(SchedulerSimulation, KeepsEveryPromiseInEveryLife) {
   EXPECT_GT(sum.requests, 20 * static_cast<int64_t>(count));
   EXPECT_GT(sum.refused, 0);
   EXPECT_GT(sum.preemptions, static_cast<int64_t>(count));
+  EXPECT_GT(sum.prefix_cache.hits, static_cast<int64_t>(count));
+  EXPECT_GT(sum.prefix_cache.evictions, 10 * static_cast<int64_t>(count));
   for (const FinishReason reason :
        {FinishReason::kStopToken, FinishReason::kLength, FinishReason::kCancelled,
         FinishReason::kDeadline, FinishReason::kShutdown, FinishReason::kError}) {

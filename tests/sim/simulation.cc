@@ -31,6 +31,7 @@ SchedulerSettings Simulation::RandomSettings(std::mt19937_64& random) {
   // From less than one full context to plenty for all.
   const int32_t context_blocks = settings.max_context_tokens / settings.block_tokens + 1;
   settings.total_blocks = std::max(1, context_blocks * pick({1, 2, 3, 4, 5, 8, 32}) / 2);
+  settings.prefix_cache = pick({0, 1, 1}) != 0;
   return settings;
 }
 
@@ -43,6 +44,7 @@ Simulation::Simulation(uint64_t seed)
   long_rate_ = Chance(0.3) ? 0.7 : 0.1;
   // Short prompts are let in by the dozen and then all grow.
   famine_ = Chance(0.3);
+  shared_prefixes_ = Chance(0.5);
   cancel_rate_ = Chance(0.5) ? 0.05 : (Chance(0.2) ? 0.5 : 0);
   row_fault_rate_ = Chance(0.3) ? 0.005 : 0;
   step_fault_rate_ = Chance(0.3) ? 0.01 : 0;
@@ -75,6 +77,7 @@ SimulationReport Simulation::Run() {
   if (report_.violations.empty()) FinishAll();
   if (report_.violations.empty()) Judge();
   report_.preemptions = scheduler_.Stats().preemptions;
+  report_.prefix_cache = scheduler_.Stats().prefix_cache;
   return std::move(report_);
 }
 
@@ -85,6 +88,10 @@ void Simulation::Arrive() {
   shape.prompt =
       PromptOf(Between(1, is_long ? settings_.max_context_tokens + 2 : 12), Between(1, 500));
   shape.max_new_tokens = Chance(0.1) ? 0 : Between(1, is_long ? settings_.max_context_tokens : 20);
+  // As chats do: with one of a few beginnings.
+  if (shared_prefixes_) {
+    for (size_t i = 0; i < shape.prompt.size() * 2 / 3; ++i) shape.prompt[i] = 600;
+  }
   if (famine_) {
     shape.prompt = PromptOf(Between(1, 3), Between(1, 500));
     shape.max_new_tokens = Between(settings_.max_context_tokens / 2, settings_.max_context_tokens);
@@ -93,6 +100,7 @@ void Simulation::Arrive() {
   const int32_t room = settings_.max_context_tokens - static_cast<int32_t>(shape.prompt.size());
   if (room >= 0) shape.max_new_tokens = std::min(shape.max_new_tokens, room);
   shape.seed = random_();
+  shape.cache_salt = absl::StrCat("salt", Between(0, 2));
   shape.may_stop = Chance(0.5);
   shape.prompt_scores = Chance(0.3);
   if (Chance(0.1)) shape.deadline = now_ + absl::Milliseconds(Between(-10, 400));

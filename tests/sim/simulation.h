@@ -22,6 +22,7 @@ struct SimulationReport {
   int64_t refused = 0;
   int64_t steps = 0;
   int64_t preemptions = 0;
+  PrefixCacheStats prefix_cache;
   int64_t ends[8] = {};                 // By FinishReason.
   uint64_t plan_digest = 0;             // Of every plan's text.
   std::vector<std::string> violations;  // Empty when all promises were kept.
@@ -63,6 +64,7 @@ class Simulation {
   double arrival_rate_ = 0;
   double long_rate_ = 0;
   bool famine_ = false;
+  bool shared_prefixes_ = false;
   double cancel_rate_ = 0;
   double row_fault_rate_ = 0;
   double step_fault_rate_ = 0;

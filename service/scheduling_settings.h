@@ -1,0 +1,24 @@
+// What a request asks of the scheduler, checked and with defaults filled in, and back again as the
+// client is told it. Pure; any thread.
+#ifndef HOCKET_SERVICE_SCHEDULING_SETTINGS_H_
+#define HOCKET_SERVICE_SCHEDULING_SETTINGS_H_
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "hocket/v1/generation.pb.h"
+
+namespace hocket {
+
+struct SchedulingSettings {
+  std::string cache_salt;
+};
+
+// INVALID_ARGUMENT naming the field.
+absl::StatusOr<SchedulingSettings> ReadScheduling(const v1::SchedulingSettings& in);
+
+void EchoScheduling(const SchedulingSettings& settings, v1::EffectiveSettings* out);
+
+}  // namespace hocket
+
+#endif  // HOCKET_SERVICE_SCHEDULING_SETTINGS_H_
