@@ -18,29 +18,30 @@ HWY_BEFORE_NAMESPACE();
 namespace hocket {
 namespace HWY_NAMESPACE {
 
+constexpr float kMostBf16 = 0x1.fep127f;
+
 template <class D>
 HWY_INLINE hn::Vec<D> Saturate(D d, hn::Vec<D> x, float most) {
   const auto clamped = hn::Min(hn::Max(x, hn::Set(d, -most)), hn::Set(d, most));
   return hn::IfThenElse(hn::IsNaN(x), hn::Set(d, most), clamped);
 }
 
-void SaturateRow(const float* x, int32_t n, float* to) {
-  ForEachVector(n, [&](auto d, size_t i) HWY_ATTR {
-    hn::StoreU(Saturate(d, hn::LoadU(d, x + i), std::numeric_limits<float>::max()), d, to + i);
-  });
+void SaturateRow(const float* x, int32_t n, float most, float* to) {
+  ForEachVector(n, [&](auto d, size_t i)
+                       HWY_ATTR { hn::StoreU(Saturate(d, hn::LoadU(d, x + i), most), d, to + i); });
 }
 
 void RoundRow(const float* x, int32_t n, Bf16* to) {
-  // The largest finite bf16.
   ForEachVector(n, [&](auto d, size_t i) HWY_ATTR {
-    StoreF32(d, Saturate(d, hn::LoadU(d, x + i), 0x1.fep127f), to + i);
+    StoreF32(d, Saturate(d, hn::LoadU(d, x + i), kMostBf16), to + i);
   });
 }
 
 // Returns the scale.
 float QuantizeRow(const float* x, int32_t n, int8_t* to) {
   HWY_ALIGN float finite[kMaxHeadDim];
-  SaturateRow(x, n, finite);
+  // Scale times 127 is finite again.
+  SaturateRow(x, n, kMostBf16, finite);
   HWY_ALIGN float lanes[kMaxLanes] = {};
   ForEachVector(n, [&](auto d, size_t i) HWY_ATTR {
     hn::StoreU(hn::Max(hn::LoadU(d, lanes), hn::Abs(hn::LoadU(d, finite + i))), d, lanes);
@@ -64,6 +65,8 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace hocket {
 namespace {
+constexpr float kMostF32 = std::numeric_limits<float>::max();
+
 HWY_EXPORT(SaturateRow);
 HWY_EXPORT(RoundRow);
 HWY_EXPORT(QuantizeRow);
@@ -91,12 +94,12 @@ void PutEverySecond(const T* elements, int32_t head_dim, int32_t value_dim, int3
 void StoreF32(const KvShape& shape, std::byte* head, int32_t slot, const float* key,
               const float* value) {
   float finite[kMaxHeadDim];
-  HWY_DYNAMIC_DISPATCH(SaturateRow)(key, shape.head_dim, finite);
+  HWY_DYNAMIC_DISPATCH(SaturateRow)(key, shape.head_dim, kMostF32, finite);
   float* keys = reinterpret_cast<float*>(head) + slot;
   for (int32_t i = 0; i < shape.head_dim; ++i) keys[int64_t{i} * shape.block_tokens] = finite[i];
   float* values = reinterpret_cast<float*>(head + shape.ValuesOffset());
   HWY_DYNAMIC_DISPATCH(SaturateRow)
-  (value, shape.head_dim, values + int64_t{slot} * shape.value_dim());
+  (value, shape.head_dim, kMostF32, values + int64_t{slot} * shape.value_dim());
 }
 
 void StoreBf16(const KvShape& shape, std::byte* head, int32_t slot, const float* key,

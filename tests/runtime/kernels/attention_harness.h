@@ -54,7 +54,7 @@ class TestSequence {
       : shape_(shape),
         positions_(positions),
         qkv_(RandomFloats(positions * shape.QkvSize(), seed, scale)),
-        bias_(RandomFloats(shape.QkvSize(), seed + 1, 0.3f)) {
+        bias_(RandomFloats(shape.QkvSize(), 99, 0.3f)) {
     std::vector<float> frequencies;
     const int32_t half = shape.head_dim / 2;
     for (int32_t i = 0; i < half; ++i) {
@@ -83,6 +83,17 @@ class TestSequence {
     layer.out = out.data();
     layer.out_stride = shape_.OutSize();
     return layer;
+  }
+
+  // Appends what a step needs of some of its tokens.
+  void Append(int32_t first, int32_t count, std::vector<float>& qkv, std::vector<float>& cosines,
+              std::vector<float>& sines) const {
+    const auto append = [&](const std::vector<float>& from, int64_t width, std::vector<float>& to) {
+      to.insert(to.end(), from.begin() + first * width, from.begin() + (first + count) * width);
+    };
+    append(qkv_, shape_.QkvSize(), qkv);
+    append(cosines_, shape_.head_dim / 2, cosines);
+    append(sines_, shape_.head_dim / 2, sines);
   }
 
   // With biases, rotated: element of a head of queries, keys or values.

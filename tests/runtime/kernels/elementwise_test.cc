@@ -102,42 +102,36 @@ TEST(SwiGlu, AgreesOverTheWholeRange) {
   });
 }
 
-TEST(RotateAndStore, RotatesHalvesAndPutsKeysTransposed) {
-  const KvLayout layout{2, 24, 16};
-  const int32_t heads = 4, dim = 24, position = 1000;
-  std::vector<float> frequencies;
-  for (int32_t i = 0; i < dim / 2; ++i) {
-    frequencies.push_back(static_cast<float>(std::pow(10000.0, -2.0 * i / dim)));
-  }
-  std::vector<float> cosines(dim / 2), sines(dim / 2);
-  RotaryAngles(frequencies, position, cosines.data(), sines.data());
-  const auto start = RandomFloats((heads + 4) * dim, 8);
-  const auto bias = RandomFloats((heads + 4) * dim, 9);
-  const auto rotated = [&](int32_t head, int32_t i) {
-    const int32_t pair = i % (dim / 2);
-    const float angle = frequencies[pair] * static_cast<float>(position);
-    const double low = double{start[head * dim + pair]} + bias[head * dim + pair];
-    const int32_t other = head * dim + pair + dim / 2;
-    const double high = double{start[other]} + bias[other];
-    return i < dim / 2 ? low * std::cos(double{angle}) - high * std::sin(double{angle})
-                       : high * std::cos(double{angle}) + low * std::sin(double{angle});
-  };
-  OnEveryTarget([&] {
-    std::vector<float> qkv = start;
-    std::vector<float> keys(3 * layout.BlockElements()), values(keys.size());
-    RotateAndStore(layout, {qkv.data(), bias.data(), cosines.data(), sines.data(), heads, 2, 5},
-                   keys.data(), values.data());
-    for (int32_t i = 0; i < dim; ++i) {
-      for (int32_t head = 0; head < heads; ++head) {
-        EXPECT_NEAR(qkv[head * dim + i], rotated(head, i) / std::sqrt(24.0), 1e-6);
-      }
-      for (int32_t head = 0; head < 2; ++head) {
-        EXPECT_NEAR(keys[layout.Offset(2, head) + i * 16 + 5], rotated(heads + head, i), 1e-6);
-        const int32_t at = (heads + 2 + head) * dim + i;
-        EXPECT_NEAR(values[layout.Offset(2, head) + 5 * dim + i], start[at] + bias[at], 1e-6);
-      }
+TEST(RotateHead, TurnsHalvesAfterTheBiasAndScales) {
+  for (const int32_t dim : {8, 24, 64, 80}) {
+    const int32_t half = dim / 2, position = 1000;
+    std::vector<float> frequencies;
+    for (int32_t i = 0; i < half; ++i) {
+      frequencies.push_back(static_cast<float>(std::pow(10000.0, -2.0 * i / dim)));
     }
-  });
+    std::vector<float> cosines(half), sines(half);
+    RotaryAngles(frequencies, position, cosines.data(), sines.data());
+    const auto x = RandomFloats(dim, 8), bias = RandomFloats(dim, 9);
+    std::vector<float> first;
+    OnEveryTarget([&] {
+      for (const bool biased : {false, true}) {
+        std::vector<float> out(dim);
+        RotateHead({dim, cosines.data(), sines.data()}, x.data(), biased ? bias.data() : nullptr,
+                   0.25f, out.data());
+        for (int32_t i = 0; i < half; ++i) {
+          const double angle = double{frequencies[i] * static_cast<float>(position)};
+          const double low = double{x[i]} + (biased ? bias[i] : 0);
+          const double high = double{x[half + i]} + (biased ? bias[half + i] : 0);
+          EXPECT_NEAR(out[i], 0.25 * (low * std::cos(angle) - high * std::sin(angle)), 1e-6);
+          EXPECT_NEAR(out[half + i], 0.25 * (high * std::cos(angle) + low * std::sin(angle)), 1e-6);
+        }
+        if (first.empty()) first = out;
+        if (!biased) {
+          EXPECT_EQ(first, out) << "targets differ";
+        }
+      }
+    });
+  }
 }
 
 }  // namespace
