@@ -1,6 +1,7 @@
 // The product's first promise: a sequence's logits are the same bits alone and in any batch.
 #include <unistd.h>
 
+#include <cstdio>
 #include <cstring>
 #include <filesystem>
 
@@ -60,6 +61,13 @@ class DecoderInvarianceTest : public testing::TestWithParam<Case> {
   std::vector<TokenId> tokens_;
   Line alone_;
 };
+
+// Not every machine has every kernel, so a run's report says which ones it has tried.
+TEST_P(DecoderInvarianceTest, NamesTheKernelsItTries) {
+  std::printf("%s: %s\n", std::string(PrecisionName(GetParam().precision)).c_str(),
+              decoder_->info().cpu.c_str());
+  EXPECT_NE(decoder_->info().cpu.find("products "), std::string::npos);
+}
 
 TEST_P(DecoderInvarianceTest, AnyChunking) {
   for (const std::vector<int32_t>& sizes :

