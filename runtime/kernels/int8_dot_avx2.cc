@@ -121,20 +121,22 @@ void Tile(const DotRows& rows, const uint8_t* weights, int64_t steps, const DotS
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) sum[r][v] = _mm256_setzero_si256();
   }
-  for (int64_t step = 0; step < steps; ++step) {
-    __builtin_prefetch(weights + kPrefetchBytes);
-    __builtin_prefetch(weights + kPrefetchBytes + 64);
-#pragma GCC unroll 2
-    for (int odd = 0; odd < 2; ++odd) {
+  for (int64_t step = 0; step < steps; step += 2) {
+    // Two steps: inputs 0 and 2, then 1 and 3 of each.
+#pragma GCC unroll 4
+    for (int half_step = 0; half_step < 4; ++half_step) {
+      const bool odd = half_step % 2 == 1;
+      const uint8_t* const w = weights + half_step / 2 * kStepBytes;
+      __builtin_prefetch(w + kPrefetchBytes + (odd ? 64 : 0));
       __m256i weight[kVectors];
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) {
-        const __m256i bytes = Load(weights + v * 32);
-        weight[v] = odd == 0 ? SignedEven(bytes) : SignedOdd(bytes);
+        const __m256i bytes = Load(w + v * 32);
+        weight[v] = odd ? SignedOdd(bytes) : SignedEven(bytes);
       }
 #pragma GCC unroll 8
       for (int r = 0; r < kRows; ++r) {
-        const __m256i input = Broadcast4(x + r * rows.stride + odd * 4);
+        const __m256i input = Broadcast4(x + r * rows.stride + half_step * 4);
 #pragma GCC unroll 4
         for (int v = 0; v < kVectors; ++v) {
           sum[r][v] = _mm256_add_epi32(sum[r][v], _mm256_madd_epi16(input, weight[v]));
@@ -142,8 +144,8 @@ void Tile(const DotRows& rows, const uint8_t* weights, int64_t steps, const DotS
         }
       }
     }
-    x += kPreparedStepBytes;
-    weights += kStepBytes;
+    x += 2 * kPreparedStepBytes;
+    weights += 2 * kStepBytes;
   }
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) {
