@@ -526,50 +526,5 @@ TEST(QuantizedMatrix, ImpossibleShapesAreRefusedByName) {
   EXPECT_NE(refusal({64, 32, false}, {Kind::kInt4, 64}).find("64"), std::string::npos);
 }
 
-TEST(StoreInputRow, FollowsThePlainFormula) {
-  for (const int64_t inputs : {1, 5, 16, 63, 64, 577}) {
-    for (const float scale : {1.0f, 3e4f, 1e-20f, 1e-43f}) {
-      const auto x = RandomFloats(inputs, 40 + inputs, scale);
-      float largest = 0;
-      for (const float value : x) largest = std::max(largest, std::fabs(value));
-      const float row_scale = largest / 127.0f;
-      OnEveryTarget([&] {
-        Rows rows(x, inputs);
-        ASSERT_EQ(rows.scale(0), row_scale);
-        for (int64_t k = 0; k < inputs; ++k) {
-          const float rounded = std::nearbyint(x[k] / row_scale);
-          ASSERT_EQ(rows.Value(inputs, 0, k),
-                    row_scale == 0 ? 0 : std::min(127.0f, std::max(-127.0f, rounded)));
-        }
-      });
-    }
-  }
-}
-
-TEST(StoreInputRow, RoundsTiesToEven) {
-  const std::vector<float> x = {127.0f, 0.5f, 1.5f, 2.5f, -0.5f, -1.5f, -2.5f, 126.5f};
-  Rows rows(x, 8);
-  const int32_t expected[] = {127, 0, 2, 2, 0, -2, -2, 126};
-  for (int64_t k = 0; k < 8; ++k) EXPECT_EQ(rows.Value(8, 0, k), expected[k]);
-}
-
-TEST(StoreInputRow, KeepsFloatsAndRoundsToBf16) {
-  const auto x = RandomFloats(70, 3);
-  for (const RowFormat format : {RowFormat::kF32, RowFormat::kBf16}) {
-    EXPECT_EQ(InputRowBytes(format, 70) % 64, 0);
-    const AlignedBuffer data = Allocate(2 * InputRowBytes(format, 70));
-    StoreInputRow(x.data(), 70, 1,
-                  {format, data.As<std::byte>(), InputRowBytes(format, 70), nullptr});
-    const std::byte* const row = data.As<std::byte>() + InputRowBytes(format, 70);
-    for (int64_t k = 0; k < 70; ++k) {
-      if (format == RowFormat::kF32) {
-        EXPECT_EQ(reinterpret_cast<const float*>(row)[k], x[k]);
-      } else {
-        EXPECT_EQ(reinterpret_cast<const Bf16*>(row)[k].bits, ToBf16(x[k]).bits);
-      }
-    }
-  }
-}
-
 }  // namespace
 }  // namespace hocket
