@@ -19,9 +19,6 @@ namespace HWY_NAMESPACE {
 using FloatVec = hn::Vec<FloatTag>;
 constexpr int kLanes = static_cast<int>(hn::MaxLanes(FloatTag()));
 constexpr int kUnitVectors = kUnitTokens / kLanes;
-// With vectors as wide as a unit there are registers for several units at once.
-constexpr bool kWholeUnits = kUnitVectors == 1;
-
 // The same vector, which the compiler takes for a new one: it then multiplies in the order of the
 // source. Left alone, it begins products of several queries at once, runs out of registers and
 // keeps sums in memory.
@@ -44,27 +41,41 @@ struct F32Operand {
   using Sum = FloatVec;
 
   static HWY_INLINE FloatVec Zero() { return hn::Zero(FloatTag()); }
-  template <int kQueries, int kVectors>
-  static HWY_INLINE void AddProducts(const float* HWY_RESTRICT a, const FloatVec (&b)[kVectors],
+  // row(v) is the v-th vector of keys or values.
+  template <int kQueries, int kVectors, class Row>
+  static HWY_INLINE void AddProducts(const float* HWY_RESTRICT a, const Row& row,
                                      Sum (&sums)[kQueries][kVectors]) {
+    const FloatTag d;
+    // What there is less of stays in registers.
+    if constexpr (kQueries < kVectors) {
+      FloatVec elements[kQueries];
 #pragma GCC unroll 8
-    for (int q = 0; q < kQueries; ++q) {
-      const auto element = hn::Set(FloatTag(), a[q * kScoreStride]);
+      for (int q = 0; q < kQueries; ++q) elements[q] = hn::Set(d, a[q * kScoreStride]);
 #pragma GCC unroll 8
       for (int v = 0; v < kVectors; ++v) {
-        sums[q][v] = hn::MulAdd(element, b[v], sums[q][v]);
+        const auto b = row(v);
+#pragma GCC unroll 8
+        for (int q = 0; q < kQueries; ++q) sums[q][v] = hn::MulAdd(elements[q], b, sums[q][v]);
+      }
+    } else {
+      FloatVec b[kVectors];
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; ++v) b[v] = row(v);
+#pragma GCC unroll 8
+      for (int q = 0; q < kQueries; ++q) {
+        const auto element = hn::Set(d, a[q * kScoreStride]);
+#pragma GCC unroll 8
+        for (int v = 0; v < kVectors; ++v) sums[q][v] = hn::MulAdd(element, b[v], sums[q][v]);
       }
     }
   }
   template <int kQueries, int kVectors>
   static HWY_INLINE void AddStep(const std::byte* a, const std::byte* const (&rows)[kVectors],
                                  Sum (&sums)[kQueries][kVectors]) {
-    FloatVec b[kVectors];
-#pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) {
-      b[v] = hn::LoadU(FloatTag(), reinterpret_cast<const float*>(rows[v]));
-    }
-    AddProducts(reinterpret_cast<const float*>(a), b, sums);
+    const auto row = [&](int v) HWY_ATTR {
+      return hn::LoadU(FloatTag(), reinterpret_cast<const float*>(rows[v]));
+    };
+    AddProducts(reinterpret_cast<const float*>(a), row, sums);
   }
   static HWY_INLINE FloatVec Finish(Sum sum) { return sum; }
 };
@@ -79,20 +90,17 @@ struct Bf16Operand : F32Operand {
                                  Sum (&sums)[kQueries][kVectors]) {
     const FloatTag d;
     const hn::RebindToUnsigned<FloatTag> d32;
-    FloatVec b[kVectors];
-#pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) {
+    const auto even = [&](int v) HWY_ATTR {
       const auto pairs = hn::LoadU(d32, reinterpret_cast<const uint32_t*>(rows[v]));
-      b[v] = hn::BitCast(d, hn::ShiftLeft<16>(pairs));
-    }
-    AddProducts(reinterpret_cast<const float*>(a), b, sums);
+      return hn::BitCast(d, hn::ShiftLeft<16>(pairs));
+    };
+    AddProducts(reinterpret_cast<const float*>(a), even, sums);
     // Loaded again, and without a mask, for want of registers.
-#pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) {
+    const auto odd = [&](int v) HWY_ATTR {
       const auto pairs = InOrder(hn::LoadU(d32, reinterpret_cast<const uint32_t*>(rows[v])));
-      b[v] = hn::BitCast(d, hn::ShiftLeft<16>(hn::ShiftRight<16>(pairs)));
-    }
-    AddProducts(reinterpret_cast<const float*>(a) + 1, b, sums);
+      return hn::BitCast(d, hn::ShiftLeft<16>(hn::ShiftRight<16>(pairs)));
+    };
+    AddProducts(reinterpret_cast<const float*>(a) + 1, odd, sums);
   }
 };
 
@@ -153,6 +161,15 @@ struct Int8Operand {
   }
 };
 
+// Units to compute together, as many as there are registers for: floats need eight sums under way
+// to keep the multipliers busy.
+template <class Operand>
+constexpr int UnitsTogether(int queries) {
+  if (kUnitVectors == 1) return kMaxUnits;
+  if (kUnitVectors > 2 || Operand::kLaneBytes == 2) return 1;
+  return queries == 1 ? 4 : queries == 2 ? 2 : 1;
+}
+
 template <class Operand, int kQueries, int kVectors>
 HWY_INLINE void SetZero(typename Operand::Sum (&sums)[kQueries][kVectors]) {
 #pragma GCC unroll 8
@@ -194,12 +211,12 @@ HWY_INLINE void ScoreUnits(const ScoreWork& work, int first) {
   }
 }
 
-template <class Operand, int kQueries, int kUnits>
+template <class Operand, int kQueries, int kUnits, int kFirst = 0>
 void Score(const ScoreWork& work) {
-  if constexpr (kWholeUnits) {
-    ScoreUnits<Operand, kQueries, kUnits>(work, 0);
-  } else {
-    for (int u = 0; u < kUnits; ++u) ScoreUnits<Operand, kQueries, 1>(work, u);
+  constexpr int kCount = HWY_MIN(kUnits - kFirst, UnitsTogether<Operand>(kQueries));
+  ScoreUnits<Operand, kQueries, kCount>(work, kFirst);
+  if constexpr (kFirst + kCount < kUnits) {
+    Score<Operand, kQueries, kUnits, kFirst + kCount>(work);
   }
 }
 
@@ -243,12 +260,12 @@ HWY_INLINE void WeighUnits(const WeighWork& work, int first) {
   }
 }
 
-template <class Operand, int kQueries, int kUnits>
+template <class Operand, int kQueries, int kUnits, int kFirst = 0>
 void Weigh(const WeighWork& work) {
-  if constexpr (kWholeUnits) {
-    WeighUnits<Operand, kQueries, kUnits>(work, 0);
-  } else {
-    for (int u = 0; u < kUnits; ++u) WeighUnits<Operand, kQueries, 1>(work, u);
+  constexpr int kCount = HWY_MIN(kUnits - kFirst, UnitsTogether<Operand>(kQueries));
+  WeighUnits<Operand, kQueries, kCount>(work, kFirst);
+  if constexpr (kFirst + kCount < kUnits) {
+    Weigh<Operand, kQueries, kUnits, kFirst + kCount>(work);
   }
 }
 
