@@ -107,12 +107,14 @@ void Weigh(const WeighWork& work) {
   const std::byte* const* unit = work.values;
   const std::byte* last = work.last;
   int32_t left = work.steps;
+  int32_t fetched = 0;
   while (left > 0 || last != nullptr) {
     const std::byte* row = left > 0 ? *unit++ : last;
     if (left <= 0) last = nullptr;
     row += work.value_offset;
     const int32_t count = left > kUnitSteps ? kUnitSteps : left > 0 ? left : 1;
     left -= count;
+    if (work.fetch != nullptr) work.fetch->Fetch(fetched++);
     for (int32_t i = 0; i < count; ++i, row += work.value_stride, a += 4) {
       const std::byte* rows[kUnits];
 #pragma GCC unroll 8

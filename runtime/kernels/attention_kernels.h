@@ -45,6 +45,24 @@ struct WeighWork {
   const std::byte* last = nullptr;  // One step more, laid out as the others, or null.
   float* out = nullptr;             // [queries][out_stride] floats
   int64_t out_stride = 0;
+  // Keys that will be wanted next, to be fetched unit by unit; may be none.
+  const struct UnitFetch* fetch = nullptr;
+};
+
+// Memory to fetch ahead, while something else is computed: the hardware foresees nothing beyond a
+// page, and blocks lie anywhere.
+struct UnitFetch {
+  int32_t units = 0;
+  const std::byte* begin[kPartitionUnits];
+  int64_t bytes = 0;  // A unit's, as far apart as `step`.
+  int64_t step = 64;
+
+  // Inlined by force: GCC takes a function that only fetches for one without effect.
+  [[gnu::always_inline]] void Fetch(int32_t unit) const {
+    if (unit >= units) return;
+    // Into the second level: the first has no room for as much as it takes to hide the latency.
+    for (int64_t i = 0; i < bytes; i += step) __builtin_prefetch(begin[unit] + i, 0, 2);
+  }
 };
 
 // Turns a query's scores into weights 2^(score - largest), in place and in the operands' type, for

@@ -71,12 +71,42 @@ struct PartitionQueries {
   }
 };
 
+// Few queries wait for memory rather than for arithmetic.
+bool FetchesAhead(const PartitionQueries& queries) { return queries.count <= kMaxQueries; }
+
+UnitFetch FetchValues(const KvShape& kv, const UnitRows& rows, int32_t units) {
+  UnitFetch fetch;
+  fetch.units = units;
+  std::copy_n(rows.values, units, fetch.begin);
+  fetch.bytes = int64_t{kUnitTokens} * kv.value_dim() * KvElementBytes(kv.type);
+  return fetch;
+}
+
+UnitFetch FetchKeys(const PartitionWork& work, const PartitionPlace& place) {
+  const KvShape& kv = work.kv;
+  UnitFetch fetch;
+  fetch.units = Units(std::min(place.tokens, kPartitionTokens));
+  for (int32_t unit = 0; unit < fetch.units; ++unit) {
+    const int32_t position = place.begin + unit * kUnitTokens;
+    fetch.begin[unit] =
+        work.layer.Head(kv, place.blocks[position / kv.block_tokens], place.kv_head) +
+        position % kv.block_tokens * LaneBytes(kv);
+  }
+  const int64_t stride = LaneBytes(kv) * kv.block_tokens;
+  fetch.bytes = stride * kv.head_dim / (kv.type == KvType::kF32 ? 1 : 2);
+  fetch.step = std::max<int64_t>(stride, 64);
+  return fetch;
+}
+
 void Score(const PartitionQueries& queries, const UnitRows& rows, float* scores) {
   const PartitionWork& work = queries.work;
   const QueryGroups groups(queries.count);
   const int32_t units = Units(queries.SeenBy(queries.count - 1));
   // All queries meet a few units of keys while these are in the nearest cache.
+  const bool ahead = FetchesAhead(queries);
+  const UnitFetch values = ahead ? FetchValues(work.kv, rows, units) : UnitFetch();
   for (int32_t unit = 0; unit < units; unit += kMaxUnits) {
+    for (int32_t i = unit; ahead && i < unit + kMaxUnits; ++i) values.Fetch(i);
     for (int32_t group = 0; group < groups.count; ++group) {
       const int32_t begin = groups.Begin(group);
       const int32_t end = groups.Begin(group + 1);
@@ -107,14 +137,16 @@ const std::byte* HalfPair(const std::byte* row, int32_t value_dim, std::byte* to
   return to;
 }
 
-void Weigh(const PartitionQueries& queries, const UnitRows& rows, const float* scores,
-           float* weighted) {
+void Weigh(const PartitionQueries& queries, const UnitRows& rows, const PartitionPlace& next,
+           const float* scores, float* weighted) {
   const PartitionWork& work = queries.work;
   const KvShape& kv = work.kv;
   const QueryGroups groups(queries.count);
   const int64_t dim = kv.value_dim();
   const int32_t dim_units = static_cast<int32_t>(dim / kUnitTokens);
   const int32_t passes = (dim_units + kMaxUnits - 1) / kMaxUnits;
+  const bool ahead = FetchesAhead(queries) && next.tokens > 0;
+  const UnitFetch fetch = ahead ? FetchKeys(work, next) : UnitFetch();
   for (int32_t group = 0; group < groups.count; ++group) {
     const int32_t begin = groups.Begin(group);
     const int32_t end = groups.Begin(group + 1);
@@ -139,6 +171,7 @@ void Weigh(const PartitionQueries& queries, const UnitRows& rows, const float* s
       const int32_t count = dim_units * (pass + 1) / passes - first;
       weigh.value_offset = first * kUnitTokens * LaneBytes(kv);
       weigh.out = weighted + begin * dim + first * kUnitTokens;
+      weigh.fetch = ahead && pass == 0 ? &fetch : nullptr;
       work.kernels.weigh[end - begin - 1][count - 1](weigh);
     }
   }
@@ -173,7 +206,8 @@ int64_t TileScratch::Bytes(const KvShape& kv, int64_t queries) {
          kPartitionTokens * static_cast<int64_t>(sizeof(float));
 }
 
-int32_t AttendPartition(const PartitionWork& work, int32_t partition, const AttentionState& state) {
+int32_t AttendPartition(const PartitionWork& work, int32_t partition, const PartitionPlace& next,
+                        const AttentionState& state) {
   const int32_t begin = partition * kPartitionTokens;
   const int32_t from = std::max(0, begin - work.first_position) * work.group;
   const PartitionQueries queries{from, work.tokens * work.group - from, begin, work};
@@ -197,7 +231,7 @@ int32_t AttendPartition(const PartitionWork& work, int32_t partition, const Atte
       work.scratch.weight_scales[query] = softmax.weight_scale;
     }
   }
-  Weigh(queries, rows, scores, state.weighted + from * work.kv.value_dim());
+  Weigh(queries, rows, next, scores, state.weighted + from * work.kv.value_dim());
   return from;
 }
 

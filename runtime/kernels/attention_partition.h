@@ -27,6 +27,14 @@ struct TileScratch {
   float* value_scales;
 };
 
+// Where a partition of a sequence lies; none when `tokens` is 0.
+struct PartitionPlace {
+  const int32_t* blocks = nullptr;
+  int32_t kv_head = 0;
+  int32_t begin = 0;  // Position.
+  int32_t tokens = 0;
+};
+
 struct PartitionWork {
   const KvShape& kv;
   const AttentionKernels& kernels;
@@ -41,7 +49,9 @@ struct PartitionWork {
 
 // Attends to positions [partition * kPartitionTokens, ...) of the tile's queries, which
 // scratch.queries holds. Returns the first query that sees any of them; from it on, `state` is set.
-int32_t AttendPartition(const PartitionWork& work, int32_t partition, const AttentionState& state);
+// `next` is what the thread will probably read then, to be fetched ahead.
+int32_t AttendPartition(const PartitionWork& work, int32_t partition, const PartitionPlace& next,
+                        const AttentionState& state);
 
 }  // namespace hocket
 

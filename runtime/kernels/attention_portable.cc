@@ -232,11 +232,13 @@ HWY_INLINE void WeighUnits(const WeighWork& work, int first) {
   const std::byte* const* unit = work.values;
   const std::byte* last = work.last;
   int32_t left = work.steps;
+  int32_t fetched = 0;
   while (left > 0 || last != nullptr) {
     // One loop for all, so that the compiler has the sums in registers.
     const std::byte* row = (left > 0 ? *unit++ : std::exchange(last, nullptr)) + offset;
     const int32_t count = left > 0 ? HWY_MIN(left, kUnitSteps) : 1;
     left -= count;
+    if (work.fetch != nullptr && first == 0) work.fetch->Fetch(fetched++);
     for (int32_t i = 0; i < count; ++i, row += work.value_stride, a += Operand::kOperandBytes) {
       const std::byte* rows[kVectors];
 #pragma GCC unroll 8

@@ -216,6 +216,18 @@ void AttentionPlan::PrepareQueries(const Tile& tile, int32_t kv_head, const Atte
   }
 }
 
+PartitionPlace AttentionPlan::PlaceOf(const Tile& tile, int32_t kv_head, int32_t partition) const {
+  const int32_t begin = partition * kPartitionTokens;
+  return {tile.row.blocks, kv_head, begin, std::min(kPartitionTokens, tile.positions() - begin)};
+}
+
+PartitionPlace AttentionPlan::FirstPlace(int64_t index) const {
+  if (index >= tasks()) return {};
+  const Task& task = tasks_[index / settings_.kv.kv_heads];
+  return PlaceOf(tiles_[task.tile], static_cast<int32_t>(index % settings_.kv.kv_heads),
+                 task.begin);
+}
+
 void AttentionPlan::Run(int64_t index, const AttentionLayer& layer, std::byte* memory) const {
   const KvShape& kv = settings_.kv;
   const Task& task = tasks_[index / kv.kv_heads];
@@ -244,7 +256,9 @@ void AttentionPlan::Run(int64_t index, const AttentionLayer& layer, std::byte* m
     const AttentionState into = !whole  ? Partial(tile, kv_head, partition)
                                 : first ? scratch.merged
                                         : scratch.next;
-    const int32_t from = AttendPartition(work, partition, into);
+    const PartitionPlace next = partition + 1 < task.end ? PlaceOf(tile, kv_head, partition + 1)
+                                                         : FirstPlace(index + settings_.threads);
+    const int32_t from = AttendPartition(work, partition, next, into);
     if (whole && !first) MergeFrom(from, queries, into, scratch.merged);
   }
   if (whole) FinishTile(tile, kv_head, layer, scratch.merged);

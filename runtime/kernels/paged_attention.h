@@ -25,6 +25,7 @@ namespace hocket {
 struct AttentionKernels;
 struct AttentionState;
 struct HeadRotation;
+struct PartitionPlace;
 struct TileScratch;
 
 struct AttentionSettings {
@@ -113,6 +114,8 @@ class AttentionPlan {
   void StoreHead(const AttentionLayer& layer, const Place& place, int32_t kv_head) const;
   void PrepareQueries(const Tile& tile, int32_t kv_head, const AttentionLayer& layer,
                       const AttentionKernels& kernels, const TileScratch& scratch) const;
+  PartitionPlace PlaceOf(const Tile& tile, int32_t kv_head, int32_t partition) const;
+  PartitionPlace FirstPlace(int64_t index) const;  // Of a task; none beyond the last.
   void MergeFrom(int64_t from, int64_t queries, const AttentionState& next,
                  const AttentionState& merged) const;
   void FinishTile(const Tile& tile, int32_t kv_head, const AttentionLayer& layer,

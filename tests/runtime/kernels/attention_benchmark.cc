@@ -18,6 +18,8 @@ namespace hocket {
 namespace {
 
 constexpr int32_t kBlockTokens = 16;
+// Steps take turns over as many layers as make up this much, so that none is still in a cache.
+constexpr int64_t kColdBytes = int64_t{128} << 20;
 
 struct Shape {
   const char* name;
@@ -34,7 +36,8 @@ class Step {
         context_(context),
         kv_{type, shape.kv_heads, shape.head_dim, kBlockTokens},
         row_blocks_((context + tokens + kBlockTokens - 1) / kBlockTokens),
-        storage_(*AlignedBuffer::Allocate(StorageBytes(), "blocks")),
+        layers_(std::max<int64_t>(1, kColdBytes / StorageBytes())),
+        storage_(*AlignedBuffer::Allocate(layers_ * StorageBytes(), "blocks")),
         plan_(*AttentionPlan::Create({kv_, shape.heads, 1, rows * tokens, context + tokens})),
         scratch_(*AlignedBuffer::Allocate(plan_.scratch_bytes(), "scratch")),
         qkv_(int64_t{rows} * tokens * QkvSize()),
@@ -42,7 +45,7 @@ class Step {
         out_(int64_t{rows} * tokens * shape.heads * shape.head_dim),
         blocks_(int64_t{rows} * row_blocks_) {
     // Small numbers in any type.
-    std::memset(storage_.data(), 0x3c, StorageBytes());
+    std::memset(storage_.data(), 0x3c, layers_ * StorageBytes());
     std::mt19937 random(1);
     for (float& value : qkv_) value = static_cast<float>(random() % 1000) * 1e-3f - 0.5f;
     std::iota(blocks_.begin(), blocks_.end(), 0);
@@ -63,7 +66,8 @@ class Step {
     }
     plan_.Finish();
     AttentionLayer layer;
-    layer.kv = {storage_.As<std::byte>(), kv_.BlockBytes()};
+    layer.kv = {storage_.As<std::byte>() + next_layer_ * StorageBytes(), kv_.BlockBytes()};
+    next_layer_ = (next_layer_ + 1) % layers_;
     layer.qkv = qkv_.data();
     layer.qkv_stride = QkvSize();
     layer.cosines = angles_.data();
@@ -81,6 +85,8 @@ class Step {
   const int32_t rows_, tokens_, context_;
   const KvShape kv_;
   const int64_t row_blocks_;
+  const int64_t layers_;
+  int64_t next_layer_ = 0;
   AlignedBuffer storage_;
   AttentionPlan plan_;
   AlignedBuffer scratch_;
