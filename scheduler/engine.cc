@@ -22,6 +22,10 @@ std::chrono::nanoseconds BoundedWait(absl::Duration wait) {
   return absl::ToChronoNanoseconds(std::clamp(wait, absl::ZeroDuration(), absl::Seconds(1)));
 }
 
+constexpr absl::Duration kMinRetryDelay = absl::Milliseconds(50);
+constexpr absl::Duration kMaxRetryDelay = absl::Seconds(30);
+constexpr double kStartIntervalFading = 0.8;
+
 }  // namespace
 
 // What the engine thread and its callers share is under one mutex, held only for moments; the
@@ -36,6 +40,7 @@ class Engine::Loop {
     return scheduler_.CheckFits(prompt_tokens, max_new_tokens);  // Touches only what never changes.
   }
   absl::Status Submit(Request request);
+  absl::Duration RetryDelay(Refusal refusal) const;
   bool Cancel(const std::string& request_id);
   int Drain(absl::Time deadline);
   SchedulerStats Stats() const;
@@ -55,14 +60,14 @@ class Engine::Loop {
   class HeldSink;
 
   void Run();
-  bool TakeCommands();  // Waits for something to do; false when the thread is to stop.
+  bool TakeCommands();  // Waits for something to do; false when the thread is to
+                        // stop.
   void Obey(Command& command, absl::Time now);
   void Step();
   SchedulerStats PublishStats();
-  void Release(const std::string& request_id);
+  void NoteStart(const std::string& tenant, int64_t prompt_tokens);
   void EndAll();
 
-  const SchedulerSettings settings_;
   Executor* const executor_;
   EngineObserver* const observer_;
   const std::function<absl::Time()> clock_;
@@ -74,8 +79,11 @@ class Engine::Loop {
   std::vector<Command> inbox_;  // In order. Bounded: one submission and one cancel per held id.
   int32_t inbox_submissions_ = 0;
   std::unordered_map<std::string, bool> held_ids_;  // Whether its cancel is already in the inbox.
-  int32_t unfinished_ = 0;  // Submitted requests whose OnFinished had not returned at the last
-                            // publishing of stats_.
+  int32_t unfinished_ = 0;                          // Submitted requests whose OnFinished had not
+                                                    // returned at the last publishing of stats_.
+  AdmissionGate gate_;
+  absl::Time last_start_;                             // Of a request, by its first plan.
+  absl::Duration start_interval_ = absl::Seconds(1);  // Between two, of late.
   bool draining_ = false;
   bool end_all_ = false;
   bool stop_ = false;
@@ -97,14 +105,26 @@ class Engine::Loop {
 
 class Engine::Loop::HeldSink final : public Sink {
  public:
-  HeldSink(Loop* loop, std::string request_id, std::shared_ptr<Sink> sink)
-      : loop_(loop), request_id_(std::move(request_id)), sink_(std::move(sink)) {}
+  HeldSink(Loop* loop, const Request& request)
+      : loop_(loop),
+        request_id_(request.id),
+        tenant_(request.tenant),
+        prompt_tokens_(static_cast<int64_t>(request.prompt->size())),
+        sink_(request.sink) {}
 
-  void OnStarted(const StartedEvent& event) override { sink_->OnStarted(event); }
+  void OnStarted(const StartedEvent& event) override {
+    started_ = true;
+    loop_->NoteStart(tenant_, prompt_tokens_);
+    sink_->OnStarted(event);
+  }
   void OnOutcome(Outcome outcome) override { sink_->OnOutcome(std::move(outcome)); }
   void OnFinished(const FinishedEvent& event) override {
     // First, so that whoever hears the end can use the id again.
-    loop_->Release(request_id_);
+    {
+      std::lock_guard lock(loop_->mutex_);
+      loop_->held_ids_.erase(request_id_);
+      loop_->gate_.Leave(tenant_, prompt_tokens_, started_);
+    }
     sink_->OnFinished(event);
     sink_.reset();
     ++loop_->ended_now_;
@@ -113,15 +133,19 @@ class Engine::Loop::HeldSink final : public Sink {
  private:
   Loop* const loop_;
   const std::string request_id_;
+  const std::string tenant_;
+  const int64_t prompt_tokens_;
   std::shared_ptr<Sink> sink_;
+  bool started_ = false;
 };
 
 Engine::Loop::Loop(const SchedulerSettings& settings, Executor* executor, EngineObserver* observer,
                    std::function<absl::Time()> clock)
-    : settings_(settings),
-      executor_(executor),
+    : executor_(executor),
       observer_(observer),
       clock_(std::move(clock)),
+      gate_(settings.admission),
+      last_start_(clock_()),
       last_progress_(clock_()),
       scheduler_(settings) {
   stats_ = scheduler_.Stats();
@@ -151,12 +175,8 @@ absl::Status Engine::Loop::Submit(Request request) {
       return absl::AlreadyExistsError(
           absl::StrCat("a request with id \"", request.id, "\" is held"));
     }
-    const int32_t line = stats_.waiting_requests - stats_.preempted_requests + inbox_submissions_;
-    if (line >= settings_.max_waiting_requests) {
-      return absl::ResourceExhaustedError(absl::StrCat(
-          line, " requests are waiting, and the limit is ", settings_.max_waiting_requests));
-    }
-    request.sink = std::make_shared<HeldSink>(this, request.id, std::move(request.sink));
+    if (absl::Status taken = gate_.Enter(request.tenant, prompt_tokens); !taken.ok()) return taken;
+    request.sink = std::make_shared<HeldSink>(this, request);
     held_ids_.emplace(request.id, false);
     if (idle_) last_progress_ = now;
     inbox_.push_back(Submission{.request = std::move(request), .submitted = now});
@@ -165,6 +185,14 @@ absl::Status Engine::Loop::Submit(Request request) {
   }
   wake_.notify_one();
   return absl::OkStatus();
+}
+
+absl::Duration Engine::Loop::RetryDelay(Refusal refusal) const {
+  std::lock_guard lock(mutex_);
+  const bool of_tenant = refusal != Refusal::kWaitingRequests && refusal != Refusal::kWaitingTokens;
+  // Tenants are served by turns.
+  const double turns = of_tenant ? static_cast<double>(std::max<size_t>(gate_.tenants(), 1)) : 1;
+  return std::clamp(start_interval_ * turns, kMinRetryDelay, kMaxRetryDelay);
 }
 
 bool Engine::Loop::Cancel(const std::string& request_id) {
@@ -257,14 +285,16 @@ void Engine::Loop::Step() {
   const absl::Time begin = clock_();
   const StepPlan& plan = scheduler_.Plan(begin);
   stalled_ = plan.rows.empty() && plan.ends.empty();
-  PublishStats();  // What was just admitted no longer waits, however long the step takes.
+  PublishStats();  // What was just admitted no longer waits, however long the
+                   // step takes.
   const absl::Time execute_begin = clock_();
   absl::Status status;
   result_.outcomes.clear();
   result_.timings = {};
   if (!stalled_) status = executor_->Execute(plan, result_);
   const absl::Time execute_end = clock_();
-  scheduler_.Commit(status, result_, execute_end);
+  scheduler_.Commit(status, result_, execute_end,
+                    stalled_ ? absl::ZeroDuration() : execute_end - execute_begin);
   const absl::Time end = clock_();
   const SchedulerStats stats = PublishStats();
   {
@@ -273,11 +303,12 @@ void Engine::Loop::Step() {
   }
   if (observer_ == nullptr || stalled_) return;
   const PlanShape shape = scheduler_.LastPlanShape();
-  observer_->OnStep({.decode_rows = shape.decode_rows,
+  observer_->OnStep({.decode_rows = shape.load.decode_rows,
                      .prefill_rows = shape.prefill_rows,
-                     .prefill_tokens = shape.prefill_tokens,
+                     .prefill_tokens = shape.load.prefill_tokens,
                      .duration = end - begin,
                      .execute = execute_end - execute_begin,
+                     .predicted_seconds = shape.predicted_seconds,
                      .timings = result_.timings,
                      .stats = stats});
 }
@@ -292,9 +323,13 @@ SchedulerStats Engine::Loop::PublishStats() {
   return stats;
 }
 
-void Engine::Loop::Release(const std::string& request_id) {
+void Engine::Loop::NoteStart(const std::string& tenant, int64_t prompt_tokens) {
+  const absl::Time now = clock_();
   std::lock_guard lock(mutex_);
-  held_ids_.erase(request_id);
+  gate_.Start(tenant, prompt_tokens);
+  const absl::Duration interval = std::max(now - last_start_, absl::ZeroDuration());
+  start_interval_ = kStartIntervalFading * start_interval_ + (1 - kStartIntervalFading) * interval;
+  last_start_ = now;
 }
 
 void Engine::Loop::EndAll() {
@@ -313,6 +348,7 @@ Engine::Engine(const SchedulerSettings& settings, Executor* executor, EngineObse
 Engine::~Engine() = default;
 
 absl::Status Engine::Submit(Request request) { return loop_->Submit(std::move(request)); }
+absl::Duration Engine::RetryDelay(Refusal refusal) const { return loop_->RetryDelay(refusal); }
 absl::Status Engine::CheckFits(int64_t prompt_tokens, int64_t max_new_tokens) const {
   return loop_->CheckFits(prompt_tokens, max_new_tokens);
 }

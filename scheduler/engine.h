@@ -12,6 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "scheduler/admission_gate.h"
 #include "scheduler/request.h"
 #include "scheduler/scheduler.h"
 #include "scheduler/step.h"
@@ -25,6 +26,7 @@ struct StepObservation {
   int32_t prefill_tokens = 0;
   absl::Duration duration;  // Plan, Execute and Commit together.
   absl::Duration execute;
+  double predicted_seconds = 0;  // Of `execute`, before it; 0 while nothing is known.
   StepTimings timings;
   SchedulerStats stats;  // After Commit.
 };
@@ -47,10 +49,14 @@ class Engine {
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
-  // Admits the request or says at once why not: RESOURCE_EXHAUSTED (queue full; or it can never
-  // fit), INVALID_ARGUMENT (over the context), ALREADY_EXISTS (id in use), UNAVAILABLE (draining).
-  // After OK the sink hears OnFinished exactly once.
+  // Admits the request or says at once why not: RESOURCE_EXHAUSTED (a limit of the waiting line or
+  // the tenant, named by RefusalOf; or it can never fit), INVALID_ARGUMENT (over the context),
+  // ALREADY_EXISTS (id in use), UNAVAILABLE (draining). After OK the sink hears OnFinished exactly
+  // once.
   absl::Status Submit(Request request);
+
+  // About when a request refused so may be taken: as places in the line have come free of late.
+  absl::Duration RetryDelay(Refusal refusal) const;
 
   // Whether a request of this size can ever run; otherwise the error that Submit would give.
   absl::Status CheckFits(int64_t prompt_tokens, int64_t max_new_tokens) const;

@@ -21,10 +21,24 @@ struct Usage {
   int64_t generated_tokens = 0;
 };
 
+// Who goes before whom. A class is served before the next one wherever both wait.
+enum class PriorityClass { kInteractive, kStandard, kBatch };
+inline constexpr int kPriorityClasses = 3;
+
+// Why a request waited for its first plan. What is left of its time in the queue is the step that
+// was under way when it came.
+struct WaitTimes {
+  absl::Duration slots;     // As many sequences ran as may.
+  absl::Duration blocks;    // Too few KV blocks were free.
+  absl::Duration budget;    // The steps' tokens and time were taken by others' prompts.
+  absl::Duration fairness;  // Another tenant's or a higher class's request was first.
+};
+
 struct RequestTimings {
   absl::Duration queued;   // Submit to the first plan that has a row of the request.
   absl::Duration prefill;  // From there to the end of the prompt's last chunk.
   absl::Duration decode;   // From there to the end.
+  WaitTimes waits;         // Parts of `queued`.
 };
 
 struct StartedEvent {
@@ -34,7 +48,8 @@ struct StartedEvent {
 };
 
 struct FinishedEvent {
-  absl::Status status;  // OK unless the reason is kCancelled, kDeadline, kShutdown or kError.
+  absl::Status status;  // OK unless the reason is kCancelled, kDeadline,
+                        // kShutdown or kError.
   Finish finish;
   Usage usage;
   RequestTimings timings;
@@ -57,7 +72,10 @@ struct Request {
   int32_t max_new_tokens = 0;  // 0: the prompt is computed and nothing drawn (score, embed).
   std::shared_ptr<const GenerationSpec> spec;
   absl::Time deadline = absl::InfiniteFuture();
-  std::string cache_salt;  // Cached blocks are shared with requests of equal salt only.
+  PriorityClass priority = PriorityClass::kStandard;
+  std::string tenant;        // Tenants of one class are served by turns.
+  double tenant_weight = 1;  // Its share, above 0.
+  std::string cache_salt;    // Cached blocks are shared with requests of equal salt only.
   // Something is wanted of every prompt position (scores, a mean), so each is computed.
   bool needs_whole_prompt = false;
   std::shared_ptr<Sink> sink;

@@ -67,6 +67,7 @@ RequestTimings RequestState::TimingsAt(absl::Time now) const {
     timings.prefill = Between(*first_planned_, prefilled_.value_or(now));
   }
   if (prefilled_.has_value()) timings.decode = Between(*prefilled_, now);
+  timings.waits = waited;
   return timings;
 }
 

@@ -4,13 +4,13 @@
 #define HOCKET_SCHEDULER_REQUEST_STATE_H_
 
 #include <cstdint>
-#include <list>
 #include <optional>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "scheduler/request.h"
 #include "scheduler/sequence.h"
+#include "scheduler/waiting_line.h"
 
 namespace hocket {
 
@@ -22,6 +22,7 @@ class RequestState {
         sequence(id, request_.prompt, block_tokens, request_.cache_salt) {}
 
   const Request& request() const { return request_; }
+  absl::Time submitted() const { return submitted_; }
   bool draws() const { return request_.max_new_tokens > 0; }
   bool started() const { return first_planned_.has_value(); }  // The executor knows the sequence.
 
@@ -53,9 +54,14 @@ class RequestState {
   Sequence sequence;  // Views what request_ owns.
 
   // The scheduler's bookkeeping.
-  std::list<RequestState*>::iterator waiting_place;  // Valid while `waits`.
-  bool waits = false;                                // In the waiting line; else it runs.
-  int32_t planned_row = -1;  // In the plan that is not committed yet; -1 when it has none.
+  WaitingLine::Tenant* tenant = nullptr;
+  WaitTimes tenant_clock;     // When it came: how long its tenant's first had been
+                              // blocked,
+  absl::Duration line_clock;  // and how long anybody had.
+  WaitTimes waited;           // From then to its first plan.
+  bool waits = false;         // In the waiting line; else it runs.
+  int64_t admission = 0;      // Counts first admissions, from 1; 0 before its own.
+  int32_t planned_row = -1;   // In the plan that is not committed yet; -1 when it has none.
 };
 
 }  // namespace hocket

@@ -13,7 +13,6 @@ absl::Status SchedulerSettings::Validate() const {
       {"block_tokens", block_tokens},
       {"max_running_sequences", max_running_sequences},
       {"max_step_tokens", max_step_tokens},
-      {"max_waiting_requests", max_waiting_requests},
       {"max_context_tokens", max_context_tokens}};
   for (const auto& [name, value] : fields) {
     if (value < 1) {
@@ -21,7 +20,10 @@ absl::Status SchedulerSettings::Validate() const {
           absl::StrCat(name, " is ", value, "; it must be at least 1"));
     }
   }
-  return absl::OkStatus();
+  if (target_inter_token < absl::ZeroDuration()) {
+    return absl::InvalidArgumentError("target_inter_token is negative");
+  }
+  return admission.Validate();
 }
 
 Scheduler::Scheduler(const SchedulerSettings& settings) : core_(std::make_unique<Core>(settings)) {}
@@ -38,8 +40,9 @@ bool Scheduler::Cancel(std::string_view request_id, FinishReason reason, absl::T
 }
 int Scheduler::EndAll(FinishReason reason, absl::Time now) { return core_->EndAll(reason, now); }
 const StepPlan& Scheduler::Plan(absl::Time now) { return core_->Plan(now); }
-void Scheduler::Commit(const absl::Status& status, StepResult& result, absl::Time now) {
-  core_->Commit(status, result, now);
+void Scheduler::Commit(const absl::Status& status, StepResult& result, absl::Time now,
+                       absl::Duration executed) {
+  core_->Commit(status, result, now, executed);
 }
 bool Scheduler::HasWork() const { return core_->HasWork(); }
 SchedulerStats Scheduler::Stats() const { return core_->Stats(); }

@@ -6,12 +6,15 @@
 #include <cstdint>
 #include <memory>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "scheduler/admission_gate.h"
 #include "scheduler/prefix_cache.h"
 #include "scheduler/request.h"
 #include "scheduler/step.h"
+#include "scheduler/step_time_model.h"
 
 namespace hocket {
 
@@ -19,13 +22,20 @@ struct SchedulerSettings {
   int32_t total_blocks = 0;   // KV blocks that the executor has; ids 0 .. total_blocks - 1.
   int32_t block_tokens = 16;  // KV positions in a block.
   int32_t max_running_sequences = 64;
-  int32_t max_step_tokens = 512;  // Tokens computed in a step: decode rows and prefill chunks.
-  int32_t max_waiting_requests = 1024;
+  int32_t max_step_tokens = 512;   // Tokens computed in a step: decode rows and prefill chunks.
   int32_t max_context_tokens = 0;  // Prompt and generated tokens of one sequence.
+  AdmissionLimits admission;       // Kept by the engine, for whom Submit has to answer at once.
   bool prefix_cache = true;        // Computed blocks are kept while nobody else needs the room.
+  // While sequences decode, a step gets only as much prefill as is predicted to keep it within this
+  // time, and at least kPrefillGrain tokens. Zero: only max_step_tokens bounds it.
+  absl::Duration target_inter_token;
+  std::vector<MeasuredStep> measured_steps;  // Before the first of its own, to predict from.
 
   absl::Status Validate() const;
 };
+
+// Chunks that are cut for the step's time are multiples of this.
+inline constexpr int32_t kPrefillGrain = 16;
 
 struct SchedulerStats {
   int32_t running_sequences = 0;
@@ -42,9 +52,9 @@ struct SchedulerStats {
 // The last plan's rows by kind, for metrics: a decode row computes only the token drawn last; all
 // others are prefill, a preempted sequence's recomputed tokens included.
 struct PlanShape {
-  int32_t decode_rows = 0;
+  StepLoad load;
   int32_t prefill_rows = 0;
-  int32_t prefill_tokens = 0;
+  double predicted_seconds = 0;  // 0 until the model is fitted.
 };
 
 class Scheduler {
@@ -58,9 +68,8 @@ class Scheduler {
   // RESOURCE_EXHAUSTED (more blocks than exist) with the numbers otherwise. Const and thread-safe.
   absl::Status CheckFits(int64_t prompt_tokens, int64_t max_new_tokens) const;
 
-  // Puts a request at the end of the waiting line. RESOURCE_EXHAUSTED when max_waiting_requests
-  // that never ran are in it, ALREADY_EXISTS when a request of the same id is held, or CheckFits'
-  // error; the sink then hears nothing.
+  // Puts a request in the waiting line. ALREADY_EXISTS when a request of the same id is held, or
+  // CheckFits' error; the sink then hears nothing. How many may wait is the caller's to bound.
   absl::Status Add(Request request, absl::Time now);
 
   // Marks a request ended; its sink hears OnFinished and its blocks are back before the next plan.
@@ -70,15 +79,19 @@ class Scheduler {
   // Marks every request ended, and returns how many those were.
   int EndAll(FinishReason reason, absl::Time now);
 
-  // Ends what has passed its deadline, then plans the next step. The plan has no rows when nothing
-  // can run (it may then still list `ends`). Each plan must be committed before the next.
+  // Ends what has passed its deadline and newcomers that are predicted to, then plans the next
+  // step. The plan has no rows when nothing can run (it may then still list `ends`). Each plan must
+  // be committed before the next.
   const StepPlan& Plan(absl::Time now);
 
   // Applies the result of the last plan: moves sequences on, frees blocks and tells the sinks.
-  // `status` not OK: the whole step failed, and its rows' requests end with kError.
-  void Commit(const absl::Status& status, StepResult& result, absl::Time now);
+  // `status` not OK: the whole step failed, and its rows' requests end with kError. `executed` is
+  // how long computing it took; zero where nobody measured it.
+  void Commit(const absl::Status& status, StepResult& result, absl::Time now,
+              absl::Duration executed = absl::ZeroDuration());
 
-  bool HasWork() const;  // Some request waits or runs, or sequence ends are still to be planned.
+  bool HasWork() const;  // Some request waits or runs, or sequence ends are
+                         // still to be planned.
   SchedulerStats Stats() const;
   PlanShape LastPlanShape() const;
   absl::Time NextDeadline() const;  // The earliest of all requests'; InfiniteFuture when none.

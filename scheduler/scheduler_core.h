@@ -1,11 +1,12 @@
-// The scheduler's state and rules. Requests are kept in arrival order: those running (oldest
-// first), then those waiting; every running request is older than every waiting one, which is what
-// makes progress certain: blocks are taken from the youngest, and the oldest always gets its row.
+// The scheduler's state and rules. Those who run are kept by class and then by admission, the count
+// of first admissions. That is what makes progress certain: whoever is first there is never
+// preempted and has a row in every step, so it ends; preempted requests come back before anybody of
+// their class is admitted anew; and so each one's turn to be first comes.
 #ifndef HOCKET_SCHEDULER_SCHEDULER_CORE_H_
 #define HOCKET_SCHEDULER_SCHEDULER_CORE_H_
 
-#include <list>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string_view>
 #include <unordered_map>
@@ -15,6 +16,8 @@
 #include "scheduler/block_pool.h"
 #include "scheduler/request_state.h"
 #include "scheduler/scheduler.h"
+#include "scheduler/step_time_model.h"
+#include "scheduler/waiting_line.h"
 
 namespace hocket {
 
@@ -27,7 +30,8 @@ class Scheduler::Core {
   bool Cancel(std::string_view request_id, FinishReason reason, absl::Time now);
   int EndAll(FinishReason reason, absl::Time now);
   const StepPlan& Plan(absl::Time now);
-  void Commit(const absl::Status& status, StepResult& result, absl::Time now);
+  void Commit(const absl::Status& status, StepResult& result, absl::Time now,
+              absl::Duration executed);
   bool HasWork() const { return !requests_.empty() || !ended_.empty(); }
   SchedulerStats Stats() const;
   PlanShape LastPlanShape() const { return shape_; }
@@ -40,17 +44,26 @@ class Scheduler::Core {
   // Plan's parts, in order.
   void BeginPlan();
   void EndExpired(absl::Time now);
-  void ReserveBlocks();  // So that every running sequence's known tokens are covered.
+  void EndHopeless(absl::Time now);  // Newcomers whose first token would come
+                                     // after their deadline.
+  void ReserveBlocks();              // So that every running sequence's known tokens are covered.
+  void YieldToFirst();               // A lower class gives way to a higher one that waits.
   void PlanDecodeRows();
-  void PlanPrefillRows();
-  void AdmitWaiting(absl::Time now);
+  void PlanPrefillRows(absl::Time now);
 
-  void PreemptYoungest();
-  bool MayAdmit(const RequestState& state);
+  RequestState& LeastEntitled() const;
+  void Preempt(RequestState& state);
+  std::optional<Obstacle> ObstacleOf(const RequestState& state);
+  std::optional<Obstacle> RoomObstacle(const RequestState& state);
+  void Admit(RequestState& state, absl::Time now);
+  size_t PlaceAmongRunning(const RequestState& state) const;
   void AdoptCached(RequestState& state);
-  void PlanPrefillRow(RequestState& state);
+  bool PlanPrefillRow(RequestState& state);  // False when the step has no time for it.
   void AddRow(RequestState& state, int32_t token_count);
   int32_t ChunkTokens(const RequestState& state) const;
+  int32_t PrefillAllowance(int32_t first_position, int32_t tokens) const;
+  double PredictFirstTokenSeconds(const RequestState& state);
+  void CountBlocked(absl::Time now);
 
   // Commit's parts.
   void CommitRow(RequestState& state, int32_t token_count, bool samples, Outcome& outcome,
@@ -68,20 +81,25 @@ class Scheduler::Core {
 
   // Keys are views of the requests' own ids.
   std::unordered_map<std::string_view, std::unique_ptr<RequestState>> requests_;
-  std::vector<RequestState*> running_;
-  std::list<RequestState*> waiting_;
+  std::vector<RequestState*> running_;  // By class, then by admission.
+  WaitingLine line_;
   // Only finite ones. By sequence rather than by address, so that order never depends on memory.
   std::set<std::pair<DeadlineKey, RequestState*>> deadlines_;
-  int32_t preempted_requests_ = 0;  // Of `waiting_`.
+  std::vector<RequestState*> newcomers_;  // With a deadline, since the last plan.
+  StepTimeModel model_;
   int64_t preemptions_ = 0;
+  int64_t admissions_ = 0;
   SequenceId last_sequence_ = 0;
 
   StepPlan plan_;
   std::vector<RequestState*> planned_;  // [plan_.rows]; null once its request has ended.
   std::vector<SequenceId> ended_;       // Started, ended, and not yet told to the executor.
   PlanShape shape_;
-  int32_t budget_tokens_ = 0;  // Left in the plan being made.
-  bool preempted_now_ = false;
+  int32_t budget_tokens_ = 0;   // Left in the plan being made.
+  bool preempted_now_ = false;  // For want of blocks.
+  // What keeps the first in line waiting, and since when that is not counted yet.
+  std::optional<Obstacle> obstacle_;
+  absl::Time counted_until_ = absl::InfinitePast();
   bool outstanding_ = false;  // A plan waits for its commit.
 };
 

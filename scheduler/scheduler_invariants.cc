@@ -44,22 +44,13 @@ void Scheduler::Core::CheckTables() const {
 }
 
 void Scheduler::Core::CheckOrder() const {
-  Invariant(running_.size() + waiting_.size() == requests_.size(), "a request runs or waits");
+  Invariant(running_.size() + line_.size() == requests_.size(), "a request runs or waits");
   Invariant(static_cast<int32_t>(running_.size()) <= running_limit_, "the running limit is kept");
-  SequenceId previous = 0;
-  for (const RequestState* state : running_) {
-    Invariant(!state->waits && state->started(), "a running request has started");
-    Invariant(previous < state->sequence.id(), "running requests are in arrival order");
-    previous = state->sequence.id();
+  for (size_t i = 0; i < running_.size(); ++i) {
+    Invariant(!running_[i]->waits && running_[i]->started(), "a running request has started");
+    Invariant(PlaceAmongRunning(*running_[i]) == i, "who runs is in order");
   }
-  int32_t preempted = 0;
-  for (const RequestState* state : waiting_) {
-    Invariant(state->waits, "a waiting request knows that it waits");
-    Invariant(previous < state->sequence.id(), "waiting requests are younger, in arrival order");
-    previous = state->sequence.id();
-    if (state->started()) ++preempted;
-  }
-  Invariant(preempted == preempted_requests_, "preempted requests are counted");
+  line_.CheckInvariants();
 }
 
 }  // namespace hocket

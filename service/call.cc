@@ -6,6 +6,9 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "scheduler/admission_gate.h"
+#include "service/field_checks.h"
+#include "service/scheduling_settings.h"
 #include "service/status.h"
 
 namespace hocket {
@@ -19,13 +22,17 @@ bool NeedsWholePrompt(const OutputSettings& output) {
 // gRPC ends a call whose deadline passes by cancelling it, by a timer of its own that may be early.
 constexpr absl::Duration kDeadlineSlack = absl::Milliseconds(50);
 
+constexpr size_t kMaxTenantBytes = 128;
+
 }  // namespace
 
-Call::Call(const CallParts& parts, absl::string_view method, bool streams, absl::Time deadline)
+Call::Call(const CallParts& parts, absl::string_view method, bool streams, absl::Time deadline,
+           std::string tenant)
     : parts_(parts),
       method_(method),
       streams_(streams),
       deadline_(deadline),
+      tenant_(std::move(tenant)),
       received_(absl::Now()),
       last_token_(absl::InfinitePast()) {
   context_.model_name = parts.validator->model_name();
@@ -43,6 +50,11 @@ void Call::Start(const std::string& request_id, Validate validate) {
       return RefuseLocked(absl::AlreadyExistsError(
           absl::StrCat("request_id: a request with id \"", request_id, "\" is held")));
     }
+  }
+  if (tenant_.size() > kMaxTenantBytes) {
+    return Refuse(FieldError(
+        "metadata hocket-tenant",
+        absl::StrCat(tenant_.size(), " bytes are more than the limit of ", kMaxTenantBytes)));
   }
   std::shared_ptr<Call> self = shared_from_this();
   const bool taken = parts_.text_pool->TrySchedule(
@@ -82,19 +94,22 @@ void Call::Submit(const Validate& validate) {
 
 absl::Status Call::SubmitToEngine() {
   const ValidRequest& request = context_.request;
-  // Apart from Submit, since to try again helps only against a full queue.
-  absl::Status status = parts_.engine->CheckFits(static_cast<int64_t>(request.prompt->size()),
-                                                 request.max_new_tokens);
-  if (!status.ok()) return status;
-  status = parts_.engine->Submit({.id = request.request_id,
-                                  .prompt = request.prompt,
-                                  .max_new_tokens = request.max_new_tokens,
-                                  .spec = request.spec,
-                                  .deadline = deadline_,
-                                  .cache_salt = request.scheduling.cache_salt,
-                                  .needs_whole_prompt = NeedsWholePrompt(request.spec->output),
-                                  .sink = shared_from_this()});
-  return absl::IsResourceExhausted(status) ? WithRetryAfter(status, kRetryDelay) : status;
+  const absl::Status status =
+      parts_.engine->Submit({.id = request.request_id,
+                             .prompt = request.prompt,
+                             .max_new_tokens = request.max_new_tokens,
+                             .spec = request.spec,
+                             .deadline = deadline_,
+                             .priority = request.scheduling.priority,
+                             .tenant = tenant_,
+                             .tenant_weight = 1,
+                             .cache_salt = CacheSaltOf(request.scheduling, tenant_),
+                             .needs_whole_prompt = NeedsWholePrompt(request.spec->output),
+                             .sink = shared_from_this()});
+  const std::optional<Refusal> refusal = RefusalOf(status);
+  if (!refusal.has_value()) return status;
+  parts_.metrics->CountRefusal(RefusalName(*refusal));
+  return WithRetryAfter(status, parts_.engine->RetryDelay(*refusal));
 }
 
 void Call::Refuse(absl::Status status) {
@@ -160,6 +175,7 @@ void Call::OnFinished(const FinishedEvent& event) {
     told.status = absl::DeadlineExceededError("the call's deadline passed");
   }
   parts_.metrics->ObserveFinished(told, now - received_);
+  parts_.metrics->CountWaits(told.timings.waits);
   pending_.Add(told);
   Release();
   Schedule();
@@ -230,10 +246,15 @@ void Call::Log(const EventBatch& batch, const absl::Status& status) const {
   const FinishedEvent& end = *batch.finished;
   spdlog::info(
       "request id={} method={} outcome={} reason={} prompt_tokens={} cached_tokens={} "
-      "generated_tokens={} queued_ms={:.1f} prefill_ms={:.1f} decode_ms={:.1f} total_ms={:.1f}",
+      "generated_tokens={} queued_ms={:.1f} slots_ms={:.1f} blocks_ms={:.1f} budget_ms={:.1f} "
+      "fairness_ms={:.1f} prefill_ms={:.1f} decode_ms={:.1f} total_ms={:.1f}",
       id, method, label, v1::FinishReason_Name(FinishReasonOf(end.finish.reason)),
       end.usage.prompt_tokens, end.usage.cached_tokens, end.usage.generated_tokens,
       absl::ToDoubleMilliseconds(end.timings.queued),
+      absl::ToDoubleMilliseconds(end.timings.waits.slots),
+      absl::ToDoubleMilliseconds(end.timings.waits.blocks),
+      absl::ToDoubleMilliseconds(end.timings.waits.budget),
+      absl::ToDoubleMilliseconds(end.timings.waits.fairness),
       absl::ToDoubleMilliseconds(end.timings.prefill),
       absl::ToDoubleMilliseconds(end.timings.decode), total_ms);
 }

@@ -40,7 +40,9 @@ class Call : public Sink, public Deliverable, public std::enable_shared_from_thi
  public:
   // `method` must be a literal: it labels metrics and logs. `streams`: batches are delivered as
   // they come; otherwise there is one, when the request has ended.
-  Call(const CallParts& parts, absl::string_view method, bool streams, absl::Time deadline);
+  // `tenant`: as the client's metadata names it.
+  Call(const CallParts& parts, absl::string_view method, bool streams, absl::Time deadline,
+       std::string tenant = "");
 
   // Validates on a text thread and submits. `request_id` is the client's; empty: one is made. It
   // is held from here to the end: ALREADY_EXISTS goes to the client when another call holds it,
@@ -84,6 +86,7 @@ class Call : public Sink, public Deliverable, public std::enable_shared_from_thi
   const absl::string_view method_;
   const bool streams_;
   const absl::Time deadline_;
+  const std::string tenant_;
   const absl::Time received_;
   // Written before the request is submitted, and then only read; the request id from Start on.
   AnswerContext context_;

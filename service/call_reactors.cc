@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "scheduler/admission_gate.h"
 #include "service/answer.h"
 #include "service/status.h"
 
@@ -21,11 +22,19 @@ absl::Time DeadlineOf(const grpc::CallbackServerContext& context) {
   return absl::FromChrono(deadline);
 }
 
+// Until keys name tenants, the client's own word is taken.
+std::string TenantOf(const grpc::CallbackServerContext& context) {
+  const auto found = context.client_metadata().find("hocket-tenant");
+  if (found == context.client_metadata().end()) return "";
+  return std::string(found->second.data(), found->second.size());
+}
+
 class StreamReactor final : public Call,
                             public grpc::ServerWriteReactor<v1::StreamGenerateResponse> {
  public:
   StreamReactor(const CallParts& parts, grpc::CallbackServerContext* context)
-      : Call(parts, "StreamGenerate", /*streams=*/true, DeadlineOf(*context)), context_(context) {}
+      : Call(parts, "StreamGenerate", /*streams=*/true, DeadlineOf(*context), TenantOf(*context)),
+        context_(context) {}
 
   static StreamReactor* Start(const CallParts& parts, grpc::CallbackServerContext* context,
                               const v1::GenerateRequest* request) {
@@ -84,7 +93,7 @@ class UnaryReactor final : public Call, public grpc::ServerUnaryReactor {
 
   UnaryReactor(const CallParts& parts, absl::string_view method,
                grpc::CallbackServerContext* context, Fold fold, Response* response)
-      : Call(parts, method, /*streams=*/false, DeadlineOf(*context)),
+      : Call(parts, method, /*streams=*/false, DeadlineOf(*context), TenantOf(*context)),
         context_(context),
         fold_(fold),
         response_(response) {}
@@ -121,6 +130,9 @@ class UnaryReactor final : public Call, public grpc::ServerUnaryReactor {
 grpc::Status EndOf(const absl::Status& status, grpc::CallbackServerContext* context) {
   if (const std::optional<absl::Duration> delay = RetryAfter(status)) {
     context->AddTrailingMetadata("retry-after-ms", absl::StrCat(absl::ToInt64Milliseconds(*delay)));
+  }
+  if (const std::optional<Refusal> refusal = RefusalOf(status)) {
+    context->AddTrailingMetadata("refusal", std::string(RefusalName(*refusal)));
   }
   return ToGrpcStatus(status);
 }

@@ -8,8 +8,8 @@
 
 namespace hocket {
 
-// `settings` are those that `info`'s model was loaded with. max_waiting_requests keeps the
-// scheduler's default; the caller may change it.
+// `settings` are those that `info`'s model was loaded with. The limits of
+// admission keep their defaults; the caller may change them.
 SchedulerSettings SchedulerSettingsFor(const RuntimeSettings& settings, const ModelInfo& info);
 
 }  // namespace hocket

@@ -1,8 +1,11 @@
 #include "service/metrics.h"
 
+#include <algorithm>
+#include <cmath>
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "scheduler/admission_gate.h"
 #include "scheduler/step_text.h"
 
 #ifndef HOCKET_VERSION
@@ -29,6 +32,12 @@ const Buckets& LatencyBuckets() {
 const Buckets& CountBuckets() {
   static const Buckets* const buckets =
       new Buckets{1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096};
+  return *buckets;
+}
+
+const Buckets& RatioBuckets() {
+  static const Buckets* const buckets =
+      new Buckets{0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1, 2, 5};
   return *buckets;
 }
 
@@ -67,6 +76,10 @@ Metrics::Metrics(prometheus::Registry* registry, const ModelInfo& info)
                          "Calls ended, by method and by outcome: ok or the status code.")),
       finish_reasons_(Counters(registry, "hocket_finish_reasons_total",
                                "Requests that the engine ended, by finish reason.")),
+      refusals_(Counters(registry, "hocket_refusals_total",
+                         "Requests that the engine did not take, by the limit that they met.")),
+      waits_(Counters(registry, "hocket_wait_seconds_total",
+                      "Time that requests waited for their first plan, by what kept them.")),
       prompt_tokens_(OneCounter(registry, "hocket_prompt_tokens_total",
                                 "Prompt tokens of the requests that were started.")),
       cached_tokens_(OneCounter(registry, "hocket_prompt_cached_tokens_total",
@@ -90,6 +103,12 @@ Metrics::Metrics(prometheus::Registry* registry, const ModelInfo& info)
       kv_total_(OneGauge(registry, "hocket_kv_blocks_total", "KV blocks that exist.")),
       step_seconds_(OneHistogram(registry, "hocket_step_seconds",
                                  "A step: plan, execute and commit.", LatencyBuckets())),
+      step_predicted_seconds_(OneHistogram(registry, "hocket_step_predicted_seconds",
+                                           "What executing a step was predicted to take.",
+                                           LatencyBuckets())),
+      step_prediction_error_(
+          OneHistogram(registry, "hocket_step_prediction_error_ratio",
+                       "How far that was from what it took, as a fraction of it.", RatioBuckets())),
       step_rows_(OneHistogram(registry, "hocket_step_batch_rows",
                               "Sequences in a step: decode rows and prefill chunks.",
                               CountBuckets())),
@@ -110,6 +129,9 @@ Metrics::Metrics(prometheus::Registry* registry, const ModelInfo& info)
                                       "Tokens found and not computed again.")),
       prefix_evictions_(OneCounter(registry, "hocket_prefix_cache_evictions_total",
                                    "Cached blocks given up for want of free ones.")) {
+  for (const Refusal refusal : kRefusals) {
+    refusals_.Add({{"reason", std::string(RefusalName(refusal))}});
+  }
   prometheus::BuildGauge()
       .Name("hocket_build_info")
       .Help("Always 1; the labels say what runs.")
@@ -135,6 +157,11 @@ Metrics::Metrics(prometheus::Registry* registry, const ModelInfo& info)
 
 void Metrics::OnStep(const StepObservation& step) {
   step_seconds_.Observe(absl::ToDoubleSeconds(step.duration));
+  const double executed = absl::ToDoubleSeconds(step.execute);
+  if (step.predicted_seconds > 0 && executed > 0) {
+    step_predicted_seconds_.Observe(step.predicted_seconds);
+    step_prediction_error_.Observe(std::abs(step.predicted_seconds - executed) / executed);
+  }
   step_rows_.Observe(step.decode_rows + step.prefill_rows);
   if (step.prefill_tokens > 0) step_prefill_tokens_.Observe(step.prefill_tokens);
   forward_seconds_.Increment(step.timings.forward_seconds);
@@ -150,6 +177,20 @@ void Metrics::OnStep(const StepObservation& step) {
 
 void Metrics::CountRequest(absl::string_view method, absl::string_view outcome) {
   requests_.Add({{"method", absl::StrCat(method)}, {"outcome", absl::StrCat(outcome)}}).Increment();
+}
+
+void Metrics::CountRefusal(std::string_view reason) {
+  refusals_.Add({{"reason", std::string(reason)}}).Increment();
+}
+
+void Metrics::CountWaits(const WaitTimes& waits) {
+  const auto count = [&](const char* reason, absl::Duration wait) {
+    waits_.Add({{"reason", reason}}).Increment(std::max(absl::ToDoubleSeconds(wait), 0.0));
+  };
+  count("slots", waits.slots);
+  count("blocks", waits.blocks);
+  count("budget", waits.budget);
+  count("fairness", waits.fairness);
 }
 
 void Metrics::CountPromptTokens(int64_t computed, int64_t cached) {

@@ -11,6 +11,7 @@
 #include <prometheus/registry.h>
 
 #include <cstdint>
+#include <string_view>
 
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
@@ -29,6 +30,12 @@ class Metrics : public EngineObserver {
   // One call has ended, refused or served. `method` and `outcome` are of a fixed set.
   void CountRequest(absl::string_view method, absl::string_view outcome);
 
+  // The engine did not take a request; `reason` is of a fixed set.
+  void CountRefusal(std::string_view reason);
+
+  // Why a request waited.
+  void CountWaits(const WaitTimes& waits);
+
   void CountPromptTokens(int64_t computed, int64_t cached);
   void CountGeneratedTokens(int64_t tokens);
   void ObserveFirstToken(absl::Duration since_received);
@@ -41,6 +48,8 @@ class Metrics : public EngineObserver {
  private:
   prometheus::Family<prometheus::Counter>& requests_;
   prometheus::Family<prometheus::Counter>& finish_reasons_;
+  prometheus::Family<prometheus::Counter>& refusals_;
+  prometheus::Family<prometheus::Counter>& waits_;
   prometheus::Counter& prompt_tokens_;
   prometheus::Counter& cached_tokens_;
   prometheus::Counter& generated_tokens_;
@@ -54,6 +63,8 @@ class Metrics : public EngineObserver {
   prometheus::Gauge& kv_cached_;
   prometheus::Gauge& kv_total_;
   prometheus::Histogram& step_seconds_;
+  prometheus::Histogram& step_predicted_seconds_;
+  prometheus::Histogram& step_prediction_error_;
   prometheus::Histogram& step_rows_;
   prometheus::Histogram& step_prefill_tokens_;
   prometheus::Counter& forward_seconds_;

@@ -7,15 +7,20 @@
 
 #include "absl/status/statusor.h"
 #include "hocket/v1/generation.pb.h"
+#include "scheduler/request.h"
 
 namespace hocket {
 
 struct SchedulingSettings {
-  std::string cache_salt;
+  PriorityClass priority = PriorityClass::kStandard;
+  std::string cache_salt;  // Empty: the tenant's own.
 };
 
 // INVALID_ARGUMENT naming the field.
 absl::StatusOr<SchedulingSettings> ReadScheduling(const v1::SchedulingSettings& in);
+
+// The scheduler's salt: tenants meet only in salts that they name.
+std::string CacheSaltOf(const SchedulingSettings& settings, const std::string& tenant);
 
 void EchoScheduling(const SchedulingSettings& settings, v1::EffectiveSettings* out);
 

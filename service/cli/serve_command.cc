@@ -22,6 +22,7 @@
 #include "service/cli/model_flags.h"
 #include "service/engine_settings.h"
 #include "service/server.h"
+#include "service/step_probe.h"
 #include "service/stop_signals.h"
 
 namespace hocket {
@@ -89,6 +90,11 @@ class ServeCommand final : public Command {
         ->check(Number(0, 86400))
         ->capture_default_str()
         ->type_name("S");
+    app.add_option("--target-inter-token-ms", target_ms_,
+                   "Time between a stream's tokens that prompts beside it are cut to; 0: no bound "
+                   "(default: four decode steps, measured at the start, 40 to 1000)")
+        ->check(Number(0, 60000))
+        ->type_name("MS");
     app.add_flag("--prefix-cache,!--no-prefix-cache", prefix_cache_,
                  "Keep computed blocks for prompts that begin alike (on unless turned off)");
     app.add_flag("--reflection,!--no-reflection", server_.reflection,
@@ -129,14 +135,29 @@ class ServeCommand final : public Command {
     if (!runtime.ok()) return runtime.status();
     LogModel((*runtime)->info());
     SchedulerSettings scheduler = SchedulerSettingsFor(*settings, (*runtime)->info());
-    scheduler.max_waiting_requests = max_waiting_requests_;
+    scheduler.admission = admission_;
     scheduler.prefix_cache = prefix_cache_;
+    const absl::Status probed = SetTarget(scheduler, (*runtime)->executor());
+    if (!probed.ok()) return probed;
     const absl::Status status = RunServer(server_, scheduler, **runtime, signals);
     if (!status.ok()) return status;
     return 0;
   }
 
  private:
+  // Measures steps, and chooses the target between tokens where none is given.
+  absl::Status SetTarget(SchedulerSettings& scheduler, Executor& executor) const {
+    absl::StatusOr<StepProbe> probe = ProbeSteps(scheduler, &executor);
+    if (!probe.ok()) return probe.status();
+    scheduler.target_inter_token =
+        target_ms_ < 0 ? DefaultTarget(*probe) : absl::Milliseconds(target_ms_);
+    scheduler.measured_steps = std::move(probe->steps);
+    spdlog::info("target between tokens: {:.0f} ms; a decode step takes {:.1f} ms",
+                 absl::ToDoubleMilliseconds(scheduler.target_inter_token),
+                 absl::ToDoubleMilliseconds(probe->decode_step));
+    return absl::OkStatus();
+  }
+
   void AddLimits(CLI::App& app) {
     const auto limit = [&app](std::string flag, auto& value, std::string description, int64_t low,
                               int64_t high) {
@@ -145,8 +166,16 @@ class ServeCommand final : public Command {
           ->capture_default_str()
           ->type_name("N");
     };
-    limit("--max-waiting-requests", max_waiting_requests_,
+    limit("--max-waiting-requests", admission_.max_waiting_requests,
           "Requests that may wait before new ones are refused", 1, kMaxInt32);
+    limit("--max-waiting-tokens", admission_.max_waiting_tokens, "Prompt tokens that may wait", 1,
+          kMaxInt32);
+    limit("--max-tenant-waiting-requests", admission_.max_tenant_waiting_requests,
+          "Requests of one tenant that may wait", 1, kMaxInt32);
+    limit("--max-tenant-waiting-tokens", admission_.max_tenant_waiting_tokens,
+          "Prompt tokens of one tenant that may wait", 1, kMaxInt32);
+    limit("--max-tenant-requests", admission_.max_tenant_requests,
+          "Requests of one tenant that may wait or run", 1, kMaxInt32);
     limit("--max-concurrent-streams", server_.max_concurrent_streams,
           "Calls at a time on one connection", 1, 1 << 20);
     limit("--max-text-threads", server_.max_text_threads, "Threads that tokenize and render chats",
@@ -167,7 +196,8 @@ class ServeCommand final : public Command {
   ServerSettings server_;
   std::string listen_ = "127.0.0.1:50051";
   std::string metrics_listen_ = "127.0.0.1:9464";
-  int32_t max_waiting_requests_ = SchedulerSettings().max_waiting_requests;
+  AdmissionLimits admission_;
+  double target_ms_ = -1;  // Measured.
   bool prefix_cache_ = SchedulerSettings().prefix_cache;
   double drain_seconds_ = absl::ToDoubleSeconds(ServerSettings().drain);
   std::string log_format_ = "text";

@@ -77,7 +77,7 @@ TEST(Engine, AnswersRequestsFromManyThreads) {
   }
   {
     SchedulerSettings settings = SmallSettings();
-    settings.max_waiting_requests = 64;
+    settings.admission.max_waiting_requests = 64;
     Engine engine(settings, &executor, nullptr);
     std::vector<std::thread> clients;
     for (int client = 0; client < 4; ++client) {
@@ -98,7 +98,7 @@ TEST(Engine, AnswersRequestsFromManyThreads) {
 TEST(Engine, CountsTheInboxAgainstTheWaitingLimitAndRefusesAtOnce) {
   SchedulerSettings settings = SmallSettings();
   settings.max_running_sequences = 1;
-  settings.max_waiting_requests = 2;
+  settings.admission.max_waiting_requests = 2;
   GatedExecutor executor(settings);
   Engine engine(settings, &executor, nullptr);
   std::vector<RecordedRequest> requests;

@@ -42,21 +42,6 @@ TEST(CheckFits, RefusesWhatNeedsMoreBlocksThanExistWithTheNumbers) {
   EXPECT_THAT(status.message(), HasSubstr("needs 5 KV blocks of 4 tokens, and there are 4"));
 }
 
-TEST(Add, RefusesWhenTheWaitingLineIsFull) {
-  SchedulerSettings settings = SmallSettings();
-  settings.max_waiting_requests = 2;
-  SteppedScheduler stepped(settings);
-  ASSERT_TRUE(stepped.Add(RecordedRequest({.id = "a"})).ok());
-  ASSERT_TRUE(stepped.Add(RecordedRequest({.id = "b"})).ok());
-  const RecordedRequest third({.id = "c"});
-  EXPECT_EQ(stepped.Add(third).code(), absl::StatusCode::kResourceExhausted);
-  EXPECT_EQ(third.sink->Get().finished_events, 0) << "a refused request's sink hears nothing";
-  stepped.Step();
-  EXPECT_TRUE(stepped.Add(third).ok());
-  stepped.RunDry();
-  ExpectOfflineAnswer(third);
-}
-
 TEST(Add, RefusesAnIdThatIsHeldAndTakesItAgainAfterwards) {
   SteppedScheduler stepped;
   ASSERT_TRUE(stepped.Add(RecordedRequest({.id = "a"})).ok());

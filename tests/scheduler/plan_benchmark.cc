@@ -33,7 +33,6 @@ void PlanAndCommit(benchmark::State& state) {
   settings.total_blocks = 1 << 20;
   settings.max_running_sequences = running;
   settings.max_step_tokens = 512;
-  settings.max_waiting_requests = running + waiting;
   settings.max_context_tokens = 1 << 24;
   Scheduler scheduler(settings);
   const absl::Time start = absl::UnixEpoch();
@@ -46,7 +45,7 @@ void PlanAndCommit(benchmark::State& state) {
     if (!scheduler.Add(recorded.Copy(), start).ok()) state.SkipWithError("not admitted");
   }
   StepResult result;
-  while (scheduler.LastPlanShape().decode_rows < running) {
+  while (scheduler.LastPlanShape().load.decode_rows < running) {
     Answer(scheduler.Plan(start), result);
     scheduler.Commit(absl::OkStatus(), result, start);
   }

@@ -73,6 +73,9 @@ RecordedRequest::RecordedRequest(const RequestShape& shape)
   request.spec = std::move(spec);
   request.deadline = shape.deadline;
   request.cache_salt = shape.cache_salt;
+  request.priority = shape.priority;
+  request.tenant = shape.tenant;
+  request.tenant_weight = shape.tenant_weight;
   request.needs_whole_prompt = shape.prompt_scores;
   request.sink = sink;
 }

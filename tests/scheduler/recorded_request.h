@@ -58,8 +58,11 @@ struct RequestShape {
   bool may_stop = false;  // Whether the model's stop tokens end the text.
   bool prompt_scores = false;
   bool embedding = false;  // Of the last prompt token.
-  std::string cache_salt = {};
   absl::Time deadline = absl::InfiniteFuture();
+  std::string cache_salt = {};
+  PriorityClass priority = PriorityClass::kStandard;
+  std::string tenant = {};
+  double tenant_weight = 1;
 };
 
 std::vector<TokenId> PromptOf(int32_t token_count, TokenId first = 1);

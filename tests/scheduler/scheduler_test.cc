@@ -73,9 +73,9 @@ TEST(Scheduler, ReportsTheShapeOfAPlan) {
   stepped.Step();
   stepped.Step();
   const PlanShape shape = stepped.scheduler.LastPlanShape();
-  EXPECT_EQ(shape.decode_rows, 1);
+  EXPECT_EQ(shape.load.decode_rows, 1);
   EXPECT_EQ(shape.prefill_rows, 1);
-  EXPECT_EQ(shape.prefill_tokens, 5);
+  EXPECT_EQ(shape.load.prefill_tokens, 5);
 }
 
 TEST(Scheduler, LetsANewcomerJoinARunningBatchAndFreesTheBlocksOfWhatEnds) {

@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
+
 #include "absl/time/time.h"
 #include "fake_executor.h"
 #include "recorded_request.h"
@@ -18,7 +20,7 @@ inline SchedulerSettings SmallSettings() {
   settings.block_tokens = 4;
   settings.max_running_sequences = 8;
   settings.max_step_tokens = 16;
-  settings.max_waiting_requests = 16;
+  settings.admission.max_waiting_requests = 16;
   settings.max_context_tokens = 64;
   settings.prefix_cache = false;  // Its own tests turn it on.
   return settings;
@@ -36,7 +38,9 @@ struct SteppedScheduler {
     scheduler.CheckInvariants();
     StepResult result;
     const absl::Status status = executor.Execute(plan, result);
-    scheduler.Commit(status, result, now);
+    const absl::Duration executed = time_of(scheduler.LastPlanShape().load);
+    now += executed;
+    scheduler.Commit(status, result, now, executed);
     scheduler.CheckInvariants();
     for (const std::string& violation : executor.violations()) ADD_FAILURE() << violation;
     return plan;
@@ -52,6 +56,10 @@ struct SteppedScheduler {
     return steps;
   }
 
+  // How long a step takes; by default nobody measures it.
+  std::function<absl::Duration(const StepLoad&)> time_of = [](const StepLoad&) {
+    return absl::ZeroDuration();
+  };
   absl::Time now = absl::UnixEpoch();
   FakeExecutor executor;
   Scheduler scheduler;

@@ -25,6 +25,8 @@ struct StreamResult {
   std::string retry_after_ms;
   std::vector<v1::StreamGenerateResponse> events;
 
+  std::string refusal;
+
   std::string text() const {
     std::string text;
     for (const auto& event : events) text += event.delta().text();
@@ -52,7 +54,7 @@ class ServerTest : public testing::Test {
     settings.metrics_port = 0;
     scheduler_.total_blocks = 512;
     scheduler_.max_running_sequences = 8;
-    scheduler_.max_waiting_requests = max_waiting_requests;
+    scheduler_.admission.max_waiting_requests = max_waiting_requests;
     scheduler_.max_context_tokens = 4096;
     auto server = Server::Start(settings, scheduler_,
                                 {.info = SmallModelInfo(), .text = &text_, .executor = &executor_});
@@ -75,6 +77,9 @@ class ServerTest : public testing::Test {
     const auto& trailers = context.GetServerTrailingMetadata();
     if (const auto it = trailers.find("retry-after-ms"); it != trailers.end()) {
       result.retry_after_ms = std::string(it->second.data(), it->second.size());
+    }
+    if (const auto it = trailers.find("refusal"); it != trailers.end()) {
+      result.refusal = std::string(it->second.data(), it->second.size());
     }
     return result;
   }
@@ -246,7 +251,9 @@ TEST_F(ServerTest, AFullQueueRefusesWithARetryHint) {
       const StreamResult result = Stream(RequestOf("x", 10));
       if (result.status.ok()) return;
       EXPECT_EQ(result.status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
-      EXPECT_EQ(result.retry_after_ms, "1000");
+      EXPECT_EQ(result.refusal, "waiting_requests");
+      EXPECT_GE(std::stoi(result.retry_after_ms), 50);
+      EXPECT_LE(std::stoi(result.retry_after_ms), 30000);
       ++refused;
     });
   }

@@ -101,6 +101,10 @@ TEST_F(ValidateTest, UnknownEnumValuesAreRefused) {
   request.mutable_context()->set_policy(static_cast<v1::ContextPolicy>(9));
   EXPECT_THAT(std::string(validator_.Generate(request).status().message()),
               StartsWith("context.policy: 9 is not a known"));
+  request.clear_context();
+  request.mutable_scheduling()->set_priority(static_cast<v1::PriorityClass>(9));
+  EXPECT_THAT(std::string(validator_.Generate(request).status().message()),
+              StartsWith("scheduling.priority: 9 is not a known"));
   v1::EmbedRequest embed = Parse<v1::EmbedRequest>("text: 'x'");
   embed.set_pooling(static_cast<v1::Pooling>(9));
   EXPECT_THAT(std::string(validator_.Embed(embed).status().message()),
@@ -184,7 +188,8 @@ TEST_F(ValidateTest, AChatNeedsATemplate) {
 TEST_F(ValidateTest, EffectiveSettingsSentBackGiveTheSameRequest) {
   const absl::StatusOr<ValidRequest> first = Generate(
       "text: 'hi' stopping { stop_strings: ['.', '!'] stop_tokens: 9 ignore_eos: true } "
-      "output { top_logprobs: 3 token_ids: false } scheduling { cache_salt: 'mine' }");
+      "output { top_logprobs: 3 token_ids: false } scheduling { cache_salt: 'mine' priority: "
+      "PRIORITY_CLASS_BATCH }");
   ASSERT_TRUE(first.ok()) << first.status();
   EXPECT_TRUE(first->effective.output().logprobs());
 
@@ -203,6 +208,16 @@ TEST_F(ValidateTest, EffectiveSettingsSentBackGiveTheSameRequest) {
   EXPECT_EQ(second->spec->stopping.stop_strings, first->spec->stopping.stop_strings);
   EXPECT_EQ(second->detail.token_ids, false);
   EXPECT_EQ(second->scheduling.cache_salt, "mine");
+  EXPECT_EQ(second->scheduling.priority, PriorityClass::kBatch);
+}
+
+TEST_F(ValidateTest, TenantsMeetOnlyInASaltThatTheyName) {
+  const SchedulingSettings own;
+  SchedulingSettings named;
+  named.cache_salt = "shared";
+  EXPECT_EQ(CacheSaltOf(named, "a"), CacheSaltOf(named, "b"));
+  EXPECT_NE(CacheSaltOf(own, "a"), CacheSaltOf(own, "b"));
+  EXPECT_NE(CacheSaltOf(own, "shared"), CacheSaltOf(named, "a"));
 }
 
 TEST_F(ValidateTest, ARequestIdIsMadeWhenNoneIsGiven) {

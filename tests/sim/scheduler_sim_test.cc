@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -17,7 +18,7 @@
 namespace hocket {
 namespace {
 
-constexpr uint64_t kSeeds = 2000;
+constexpr uint64_t kSeeds = 25'000;  // A million requests.
 
 std::optional<uint64_t> NumberFromEnvironment(const char* name) {
   const char* text = std::getenv(name);
@@ -59,6 +60,10 @@ TEST(SchedulerSimulation, KeepsEveryPromiseInEveryLife) {
     sum.refused += report.refused;
     sum.steps += report.steps;
     sum.preemptions += report.preemptions;
+    sum.hopeless += report.hopeless;
+    sum.timed_steps += report.timed_steps;
+    sum.late_steps += report.late_steps;
+    sum.fairness_gap = std::max(sum.fairness_gap, report.fairness_gap);
     sum.prefix_cache.hits += report.prefix_cache.hits;
     sum.prefix_cache.saved_tokens += report.prefix_cache.saved_tokens;
     sum.prefix_cache.evictions += report.prefix_cache.evictions;
@@ -66,7 +71,10 @@ TEST(SchedulerSimulation, KeepsEveryPromiseInEveryLife) {
   }
   std::cout << sum.requests << " requests in " << sum.steps << " steps, " << sum.refused
             << " refused, " << sum.preemptions << " preemptions, " << sum.prefix_cache.saved_tokens
-            << " tokens cached, " << sum.prefix_cache.evictions << " evictions; ends:";
+            << " tokens cached, " << sum.prefix_cache.evictions << " evictions, " << sum.hopeless
+            << " hopeless deadlines, " << sum.late_steps << " of " << sum.timed_steps
+            << " timed steps late, largest fairness gap " << sum.fairness_gap
+            << " of its bound; ends:";
   for (size_t i = 0; i < std::size(sum.ends); ++i) {
     std::cout << " " << FinishReasonName(static_cast<FinishReason>(i)) << " " << sum.ends[i];
   }
@@ -75,6 +83,10 @@ TEST(SchedulerSimulation, KeepsEveryPromiseInEveryLife) {
   // The lives are worth living: everything that can happen does.
   EXPECT_GT(sum.requests, 20 * static_cast<int64_t>(count));
   EXPECT_GT(sum.refused, 0);
+  EXPECT_GT(sum.hopeless, 0);
+  EXPECT_GT(sum.timed_steps, static_cast<int64_t>(count) / 10);
+  // But for the busy neighbour's one step in a hundred.
+  EXPECT_LT(sum.late_steps, sum.timed_steps / 20);
   EXPECT_GT(sum.preemptions, static_cast<int64_t>(count));
   EXPECT_GT(sum.prefix_cache.hits, static_cast<int64_t>(count));
   EXPECT_GT(sum.prefix_cache.evictions, 10 * static_cast<int64_t>(count));

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "scheduler/step_text.h"
+#include "scheduler/waiting_line.h"
 
 namespace hocket {
 namespace {
@@ -18,45 +19,61 @@ bool StartsWith(const std::vector<TokenId>& whole, const std::vector<TokenId>& p
 
 }  // namespace
 
-SchedulerSettings Simulation::RandomSettings(std::mt19937_64& random) {
-  const auto pick = [&](std::initializer_list<int32_t> choices) {
-    return choices.begin()[random() % choices.size()];
-  };
-  SchedulerSettings settings;
-  settings.block_tokens = pick({1, 2, 4, 16});
-  settings.max_context_tokens = pick({16, 48, 96});
-  settings.max_running_sequences = pick({1, 2, 4, 8, 16});
-  settings.max_step_tokens = pick({1, 3, 8, 32, 128});
-  settings.max_waiting_requests = pick({1, 4, 16, 64});
-  // From less than one full context to plenty for all.
-  const int32_t context_blocks = settings.max_context_tokens / settings.block_tokens + 1;
-  settings.total_blocks = std::max(1, context_blocks * pick({1, 2, 3, 4, 5, 8, 32}) / 2);
-  settings.prefix_cache = pick({0, 1, 1}) != 0;
-  return settings;
-}
+// Tells the simulation what a request is given, as the engine's own sink does for its gate.
+class Simulation::Listener final : public Sink {
+ public:
+  Listener(Simulation* simulation, const Request& request)
+      : simulation_(simulation),
+        tenant_(request.priority, request.tenant),
+        weight_(request.tenant_weight),
+        prompt_tokens_(static_cast<int64_t>(request.prompt->size())),
+        sink_(request.sink) {
+    simulation_->fairness_.Wait(tenant_, 1);
+  }
 
+  void OnStarted(const StartedEvent& event) override {
+    started_ = true;
+    simulation_->gate_.Start(tenant_.second, prompt_tokens_);
+    simulation_->fairness_.Wait(tenant_, -1);
+    Serve(static_cast<double>(event.prompt_tokens - event.cached_tokens));
+    sink_->OnStarted(event);
+  }
+  void OnOutcome(Outcome outcome) override {
+    Serve(kGeneratedTokenCost * static_cast<double>(outcome.tokens.size()));
+    sink_->OnOutcome(std::move(outcome));
+  }
+  void OnFinished(const FinishedEvent& event) override {
+    simulation_->gate_.Leave(tenant_.second, prompt_tokens_, started_);
+    if (!started_) simulation_->fairness_.Wait(tenant_, -1);
+    sink_->OnFinished(event);
+  }
+
+ private:
+  void Serve(double tokens) { simulation_->fairness_.Serve(tenant_, tokens / weight_); }
+
+  Simulation* const simulation_;
+  const FairnessWatch::Key tenant_;
+  const double weight_;
+  const int64_t prompt_tokens_;
+  const std::shared_ptr<Sink> sink_;
+  bool started_ = false;
+};
+
+// Two counters are never further apart than the line's bound, so within any time their difference
+// changes by at most twice that.
 Simulation::Simulation(uint64_t seed)
     : random_(seed),
-      settings_(RandomSettings(random_)),
+      workload_(&random_),
+      settings_(workload_.RandomSettings()),
+      fairness_bound_(2 *
+                      FairnessBound(settings_.max_running_sequences, settings_.max_context_tokens)),
       executor_(settings_),
+      gate_(settings_.admission),
       scheduler_(settings_) {
-  arrival_rate_ = std::uniform_real_distribution<>(0.1, 2.5)(random_);
-  long_rate_ = Chance(0.3) ? 0.7 : 0.1;
-  // Short prompts are let in by the dozen and then all grow.
-  famine_ = Chance(0.3);
-  shared_prefixes_ = Chance(0.5);
-  cancel_rate_ = Chance(0.5) ? 0.05 : (Chance(0.2) ? 0.5 : 0);
-  row_fault_rate_ = Chance(0.3) ? 0.005 : 0;
-  step_fault_rate_ = Chance(0.3) ? 0.01 : 0;
-  executor_.draws_per_row = Chance(0.3) ? Between(2, 4) : 1;
-}
-
-bool Simulation::Chance(double probability) {
-  return std::uniform_real_distribution<>(0, 1)(random_) < probability;
-}
-
-int32_t Simulation::Between(int32_t low, int32_t high) {
-  return low + static_cast<int32_t>(random_() % static_cast<uint64_t>(high - low + 1));
+  executor_.draws_per_row = workload_.Chance(0.3) ? workload_.Between(2, 4) : 1;
+  executor_.row_fault = [this](const PlanRow&) {
+    return workload_.FaultyRow() ? absl::InternalError("injected row fault") : absl::OkStatus();
+  };
 }
 
 void Simulation::Expect(bool holds, std::string_view promise, std::string_view where) {
@@ -67,11 +84,8 @@ void Simulation::Expect(bool holds, std::string_view promise, std::string_view w
 
 SimulationReport Simulation::Run() {
   for (int i = 0; i < kArrivalSteps && report_.violations.empty(); ++i) {
-    for (double rate = arrival_rate_; rate > 0; rate -= 1) {
-      if (Chance(std::min(rate, 1.0))) Arrive();
-    }
-    CancelSome();
-    MoveClock();
+    for (int32_t left = workload_.Arrivals(); left > 0; --left) Arrive();
+    Cancel(workload_.Cancels());
     Step();
   }
   if (report_.violations.empty()) FinishAll();
@@ -82,48 +96,26 @@ SimulationReport Simulation::Run() {
 }
 
 void Simulation::Arrive() {
-  RequestShape shape;
-  shape.id = absl::StrCat("r", lives_.size());
-  const bool is_long = Chance(long_rate_);
-  shape.prompt =
-      PromptOf(Between(1, is_long ? settings_.max_context_tokens + 2 : 12), Between(1, 500));
-  shape.max_new_tokens = Chance(0.1) ? 0 : Between(1, is_long ? settings_.max_context_tokens : 20);
-  // As chats do: with one of a few beginnings.
-  if (shared_prefixes_) {
-    for (size_t i = 0; i < shape.prompt.size() * 2 / 3; ++i) shape.prompt[i] = 600;
-  }
-  if (famine_) {
-    shape.prompt = PromptOf(Between(1, 3), Between(1, 500));
-    shape.max_new_tokens = Between(settings_.max_context_tokens / 2, settings_.max_context_tokens);
-  }
-  // As the service does: what is asked for fits the context.
-  const int32_t room = settings_.max_context_tokens - static_cast<int32_t>(shape.prompt.size());
-  if (room >= 0) shape.max_new_tokens = std::min(shape.max_new_tokens, room);
-  shape.seed = random_();
-  shape.cache_salt = absl::StrCat("salt", Between(0, 2));
-  shape.may_stop = Chance(0.5);
-  shape.prompt_scores = Chance(0.3);
-  if (Chance(0.1)) shape.deadline = now_ + absl::Milliseconds(Between(-10, 400));
-
+  const RequestShape shape =
+      workload_.NextRequest(static_cast<int64_t>(lives_.size()), settings_, now_);
   Life life{RecordedRequest(shape)};
-  const SchedulerStats before = scheduler_.Stats();
-  const absl::Status status = scheduler_.Add(life.recorded.Copy(), now_);
-  const absl::Status fits = scheduler_.CheckFits(shape.prompt.size(), shape.max_new_tokens);
-  const bool line_full =
-      before.waiting_requests - before.preempted_requests >= settings_.max_waiting_requests;
-  Expect(status.ok() == (fits.ok() && !line_full), "exactly what fits is admitted",
-         std::string(status.message()));
-  if (!status.ok()) {
+  Request request = life.recorded.Copy();
+  const auto prompt_tokens = static_cast<int64_t>(shape.prompt.size());
+  const absl::Status fits = scheduler_.CheckFits(prompt_tokens, shape.max_new_tokens);
+  if (!fits.ok() || !gate_.Enter(request.tenant, prompt_tokens).ok()) {
     ++report_.refused;
     return;
   }
+  request.sink = std::make_shared<Listener>(this, request);
+  const absl::Status status = scheduler_.Add(std::move(request), now_);
+  Expect(status.ok(), "what fits and passes the gate is admitted", std::string(status.message()));
   ++report_.requests;
+  if (shape.deadline != absl::InfiniteFuture()) deadlines_.emplace(shape.deadline, lives_.size());
   lives_.push_back(std::move(life));
 }
 
-void Simulation::CancelSome() {
-  if (lives_.empty() || !Chance(cancel_rate_)) return;
-  for (int i = Between(1, 6); i > 0; --i) {
+void Simulation::Cancel(int32_t count) {
+  for (; count > 0 && !lives_.empty(); --count) {
     const size_t recent = std::min<size_t>(lives_.size(), 40);
     Life& life = lives_[lives_.size() - 1 - random_() % recent];
     const bool ended = life.recorded.sink->Ended();
@@ -134,45 +126,62 @@ void Simulation::CancelSome() {
   }
 }
 
-void Simulation::MoveClock() {
-  now_ += absl::Milliseconds(Between(1, 20));
-  if (Chance(0.01)) now_ += absl::Seconds(Between(-2, 2));  // A clock that was set.
-}
-
 void Simulation::Step() {
-  const StepPlan plan = scheduler_.Plan(now_);
-  scheduler_.CheckInvariants();
-  ++report_.steps;
-  latest_plan_ = std::max(latest_plan_, now_);
-  const SchedulerStats stats = scheduler_.Stats();
-  Expect(stats.running_sequences + stats.waiting_requests == 0 || !plan.rows.empty(),
-         "a step computes something while something is held");
-  for (const Life& life : lives_) {
-    if (life.recorded.request.deadline > now_) continue;
-    Expect(life.recorded.sink->Ended(), "a deadline ends its request in the next plan",
-           life.recorded.request.id);
-  }
-  report_.plan_digest = report_.plan_digest * 31 + std::hash<std::string>()(PlanText(plan));
-
-  faulty_step_ = !plan.rows.empty() && Chance(step_fault_rate_);
-  executor_.step_fault = [this] {
-    return faulty_step_ ? absl::InternalError("injected step fault") : absl::OkStatus();
-  };
-  executor_.row_fault = [this](const PlanRow&) {
-    return Chance(row_fault_rate_) ? absl::InternalError("injected row fault") : absl::OkStatus();
+  now_ += absl::Microseconds(200) + workload_.ClockJump();
+  const StepPlan& plan = scheduler_.Plan(now_);
+  CheckPlan(plan);
+  const bool faulty = !plan.rows.empty() && workload_.FaultyStep();
+  executor_.step_fault = [faulty] {
+    return faulty ? absl::InternalError("injected step fault") : absl::OkStatus();
   };
   StepResult result;
   const absl::Status status = executor_.Execute(plan, result);
   for (const std::string& violation : executor_.violations()) Expect(false, violation);
-  if (Chance(0.05)) CancelSome();  // Between a plan and its commit.
-  scheduler_.Commit(status, result, now_);
-  scheduler_.CheckInvariants();
+  if (workload_.Chance(0.05)) Cancel(workload_.Cancels());  // Between a plan and its commit.
+  absl::Duration executed;
+  if (!plan.rows.empty()) executed = workload_.StepTime(scheduler_.LastPlanShape().load);
+  now_ += executed;
+  scheduler_.Commit(status, result, now_, executed);
+  if (report_.steps % 4 == 0) scheduler_.CheckInvariants();
+  const PlanShape shape = scheduler_.LastPlanShape();
+  if (settings_.target_inter_token > absl::ZeroDuration() && shape.predicted_seconds > 0 &&
+      shape.load.decode_rows > 0 && shape.load.prefill_tokens > kPrefillGrain) {
+    ++report_.timed_steps;
+    if (executed > 1.5 * settings_.target_inter_token) ++report_.late_steps;
+  }
+}
+
+void Simulation::CheckPlan(const StepPlan& plan) {
+  if (report_.steps++ % 4 == 0) scheduler_.CheckInvariants();
+  latest_plan_ = std::max(latest_plan_, now_);
+  const SchedulerStats stats = scheduler_.Stats();
+  Expect(stats.running_sequences + stats.waiting_requests == 0 || !plan.rows.empty(),
+         "a step computes something while something is held");
+  while (!deadlines_.empty() && deadlines_.begin()->first <= now_) {
+    const Life& life = lives_[deadlines_.begin()->second];
+    Expect(life.recorded.sink->Ended(), "a deadline ends its request in the next plan",
+           life.recorded.request.id);
+    deadlines_.erase(deadlines_.begin());
+  }
+  CheckTarget();
+  const double gap = fairness_.LargestGap() / fairness_bound_;
+  Expect(gap <= 1, "tenants that both wait are served alike, within the bound");
+  report_.fairness_gap = std::max(report_.fairness_gap, gap);
+  report_.plan_digest = report_.plan_digest * 31 + std::hash<std::string>()(PlanText(plan));
+}
+
+void Simulation::CheckTarget() {
+  const PlanShape shape = scheduler_.LastPlanShape();
+  const double target = absl::ToDoubleSeconds(settings_.target_inter_token);
+  if (target == 0 || shape.predicted_seconds == 0 || shape.load.decode_rows == 0) return;
+  Expect(shape.load.prefill_tokens <= kPrefillGrain || shape.predicted_seconds <= target + 1e-9,
+         "a step beside decoders is predicted to keep the target");
 }
 
 void Simulation::FinishAll() {
   // Sometimes the drain's grace period runs out.
-  const int grace_steps = Chance(0.2) ? Between(0, 50) : -1;
-  // The oldest advances by a token in every step, so this many steps are enough for all.
+  const int grace_steps = workload_.Chance(0.2) ? workload_.Between(0, 50) : -1;
+  // The first of those who run advances in every step, so this many steps are enough for all.
   int64_t bound = 16;
   for (const Life& life : lives_) {
     if (life.recorded.sink->Ended()) continue;
@@ -189,7 +198,6 @@ void Simulation::FinishAll() {
       Expect(false, "every admitted request finishes (livelock)");
       return;
     }
-    MoveClock();
     Step();
   }
 }
@@ -217,7 +225,11 @@ void Simulation::JudgeFinish(const Life& life, const Heard& heard) {
       Expect(life.cancelled, "only what was cancelled ends so", id);
       break;
     case FinishReason::kDeadline:
-      Expect(life.recorded.request.deadline <= latest_plan_, "its deadline passed", id);
+      if (std::string(status.message()).starts_with("by prediction")) {
+        ++report_.hopeless;
+      } else {
+        Expect(life.recorded.request.deadline <= latest_plan_, "its deadline passed", id);
+      }
       break;
     case FinishReason::kError:
       Expect(std::string(status.message()).starts_with("injected"), "only faults fail", id);
