@@ -33,7 +33,7 @@ constexpr double kStartIntervalFading = 0.8;
 class Engine::Loop {
  public:
   Loop(const SchedulerSettings& settings, Executor* executor, EngineObserver* observer,
-       std::function<absl::Time()> clock);
+       std::function<absl::Time()> clock, PlanTraceWriter* trace);
   ~Loop();
 
   absl::Status CheckFits(int64_t prompt_tokens, int64_t max_new_tokens) const {
@@ -71,6 +71,7 @@ class Engine::Loop {
   Executor* const executor_;
   EngineObserver* const observer_;
   const std::function<absl::Time()> clock_;
+  PlanTraceWriter* const trace_;  // May be null.
 
   mutable std::mutex mutex_;
   std::condition_variable wake_;   // The engine thread waits on it.
@@ -140,10 +141,11 @@ class Engine::Loop::HeldSink final : public Sink {
 };
 
 Engine::Loop::Loop(const SchedulerSettings& settings, Executor* executor, EngineObserver* observer,
-                   std::function<absl::Time()> clock)
+                   std::function<absl::Time()> clock, PlanTraceWriter* trace)
     : executor_(executor),
       observer_(observer),
       clock_(std::move(clock)),
+      trace_(trace),
       gate_(settings.admission),
       last_start_(clock_()),
       last_progress_(clock_()),
@@ -273,10 +275,12 @@ bool Engine::Loop::TakeCommands() {
 
 void Engine::Loop::Obey(Command& command, absl::Time now) {
   if (auto* cancellation = std::get_if<Cancellation>(&command)) {
+    if (trace_ != nullptr) trace_->Cancel(cancellation->request_id, FinishReason::kCancelled, now);
     scheduler_.Cancel(cancellation->request_id, FinishReason::kCancelled, now);
     return;
   }
   auto& [request, submitted] = std::get<Submission>(command);
+  if (trace_ != nullptr) trace_->Add(request, submitted);
   const absl::Status added = scheduler_.Add(std::move(request), submitted);
   Invariant(added.ok(), "the scheduler takes what Submit has admitted");
 }
@@ -284,6 +288,7 @@ void Engine::Loop::Obey(Command& command, absl::Time now) {
 void Engine::Loop::Step() {
   const absl::Time begin = clock_();
   const StepPlan& plan = scheduler_.Plan(begin);
+  if (trace_ != nullptr) trace_->Plan(plan, begin);
   stalled_ = plan.rows.empty() && plan.ends.empty();
   PublishStats();  // What was just admitted no longer waits, however long the
                    // step takes.
@@ -293,8 +298,9 @@ void Engine::Loop::Step() {
   result_.timings = {};
   if (!stalled_) status = executor_->Execute(plan, result_);
   const absl::Time execute_end = clock_();
-  scheduler_.Commit(status, result_, execute_end,
-                    stalled_ ? absl::ZeroDuration() : execute_end - execute_begin);
+  const absl::Duration executed = stalled_ ? absl::ZeroDuration() : execute_end - execute_begin;
+  if (trace_ != nullptr) trace_->Commit(status, result_, execute_end, executed);
+  scheduler_.Commit(status, result_, execute_end, executed);
   const absl::Time end = clock_();
   const SchedulerStats stats = PublishStats();
   {
@@ -339,12 +345,14 @@ void Engine::Loop::EndAll() {
     std::lock_guard lock(mutex_);
     ended_by_shutdown_ += stats.running_sequences + stats.waiting_requests;
   }
-  scheduler_.EndAll(FinishReason::kShutdown, clock_());
+  const absl::Time now = clock_();
+  if (trace_ != nullptr) trace_->EndAll(FinishReason::kShutdown, now);
+  scheduler_.EndAll(FinishReason::kShutdown, now);
 }
 
 Engine::Engine(const SchedulerSettings& settings, Executor* executor, EngineObserver* observer,
-               std::function<absl::Time()> clock)
-    : loop_(std::make_unique<Loop>(settings, executor, observer, std::move(clock))) {}
+               std::function<absl::Time()> clock, PlanTraceWriter* trace)
+    : loop_(std::make_unique<Loop>(settings, executor, observer, std::move(clock), trace)) {}
 Engine::~Engine() = default;
 
 absl::Status Engine::Submit(Request request) { return loop_->Submit(std::move(request)); }

@@ -13,6 +13,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "scheduler/admission_gate.h"
+#include "scheduler/plan_trace.h"
 #include "scheduler/request.h"
 #include "scheduler/scheduler.h"
 #include "scheduler/step.h"
@@ -40,9 +41,10 @@ class EngineObserver {
 class Engine {
  public:
   // `executor` and `observer` (may be null) must outlive the engine; `settings` must be valid. The
-  // thread starts at once. `clock` is read on any thread.
+  // thread starts at once. `clock` is read on any thread. `trace` (may be null) is told every
+  // decision; it must outlive the engine.
   Engine(const SchedulerSettings& settings, Executor* executor, EngineObserver* observer,
-         std::function<absl::Time()> clock = absl::Now);
+         std::function<absl::Time()> clock = absl::Now, PlanTraceWriter* trace = nullptr);
 
   // Stops the thread after the step in hand; requests still held end with kShutdown.
   ~Engine();

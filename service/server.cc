@@ -10,12 +10,14 @@
 #include <spdlog/spdlog.h>
 
 #include <atomic>
+#include <fstream>
 #include <mutex>
 #include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "scheduler/engine.h"
+#include "scheduler/plan_trace.h"
 #include "service/hocket_service.h"
 #include "service/metrics_server.h"
 
@@ -47,7 +49,9 @@ class GrpcServer final : public Server {
         metrics_(&registry_, model.info),
         validator_(settings.model_name.empty() ? model.info.name : settings.model_name, model.info,
                    model.text, settings.max_prompt_bytes),
-        engine_(scheduler, model.executor, &metrics_),
+        trace_(OpenTrace(settings, scheduler)),
+        engine_(scheduler, model.executor, &metrics_, absl::Now,
+                trace_ == nullptr ? nullptr : &trace_->writer),
         text_pool_(settings.max_text_threads, settings.max_queued_texts),
         service_({.engine = &engine_,
                   .validator = &validator_,
@@ -62,12 +66,27 @@ class GrpcServer final : public Server {
     if (!stopped_) Stop(absl::Now());
   }
 
+  bool has_trace_it_needs() const {
+    return settings_.trace_plans_file.empty() || trace_->file.is_open();
+  }
   absl::Status Listen();
   int32_t port() const override { return port_; }
   int32_t metrics_port() const override { return pages_ == nullptr ? -1 : pages_->port(); }
   int Stop(absl::Time deadline) override;
 
  private:
+  struct Trace {
+    Trace(const std::string& path, const SchedulerSettings& scheduler)
+        : file(path), writer(scheduler, &file) {}
+    std::ofstream file;
+    PlanTraceWriter writer;
+  };
+  static std::unique_ptr<Trace> OpenTrace(const ServerSettings& settings,
+                                          const SchedulerSettings& scheduler) {
+    if (settings.trace_plans_file.empty()) return nullptr;
+    return std::make_unique<Trace>(settings.trace_plans_file, scheduler);
+  }
+
   absl::Status ListenForPages();
   std::string MetricsPage();
   absl::Status Healthy() const;
@@ -80,6 +99,7 @@ class GrpcServer final : public Server {
   Validator validator_;
   CallRegistry calls_;
   DeliveryThread delivery_;
+  std::unique_ptr<Trace> trace_;  // May be null.
   Engine engine_;
   TextPool text_pool_;
   HocketService service_;
@@ -193,6 +213,10 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerSettings& sett
   status.Update(scheduler.Validate());
   if (!status.ok()) return status;
   auto server = std::make_unique<GrpcServer>(settings, scheduler, model);
+  if (!server->has_trace_it_needs()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("trace_plans_file: ", settings.trace_plans_file, " cannot be written"));
+  }
   status = server->Listen();
   if (!status.ok()) return status;
   return server;

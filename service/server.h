@@ -24,8 +24,9 @@ struct ServerSettings {
   std::string host = "127.0.0.1";
   int32_t port = 50051;  // 0: any free port.
   std::string metrics_host = "127.0.0.1";
-  int32_t metrics_port = 9464;  // 0: any free port; -1: no metrics page.
-  std::string model_name;       // What requests call the model; empty: its folder's name.
+  int32_t metrics_port = 9464;   // 0: any free port; -1: no metrics page.
+  std::string model_name;        // What requests call the model; empty: its folder's name.
+  std::string trace_plans_file;  // Gets the scheduler's decisions; empty: none.
 
   int64_t max_prompt_bytes = 1 << 20;        // Of a request's text or chat, all messages together.
   int32_t max_message_bytes = 8 << 20;       // Of one gRPC message received.
@@ -49,8 +50,8 @@ struct ServedModel {
 
 class Server {
  public:
-  // Starts everything and listens. INVALID_ARGUMENT for a bad setting, UNAVAILABLE naming the
-  // address when it cannot be had.
+  // Starts everything and listens. INVALID_ARGUMENT for a bad setting or a trace's file that cannot
+  // be written, UNAVAILABLE naming the address when it cannot be had.
   static absl::StatusOr<std::unique_ptr<Server>> Start(const ServerSettings& settings,
                                                        const SchedulerSettings& scheduler,
                                                        const ServedModel& model);

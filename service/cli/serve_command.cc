@@ -97,6 +97,11 @@ class ServeCommand final : public Command {
         ->type_name("MS");
     app.add_flag("--prefix-cache,!--no-prefix-cache", prefix_cache_,
                  "Keep computed blocks for prompts that begin alike (on unless turned off)");
+    app.add_option(
+           "--trace-plans", server_.trace_plans_file,
+           "Write each plan and outcome to this file, for `hocket replay`; it holds prompts "
+           "and answers as token ids")
+        ->type_name("FILE");
     app.add_flag("--reflection,!--no-reflection", server_.reflection,
                  "gRPC reflection, for grpcurl (on unless turned off)");
     app.add_flag("--channelz", server_.channelz, "gRPC channelz, for debugging connections");
