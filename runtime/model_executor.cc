@@ -159,7 +159,8 @@ absl::Status ModelExecutor::Sample(std::span<const float> hidden, StepResult& re
       const SequenceState& state = *states_[row.row];
       sampling_rows_.Add(row.draws ? state.DrawRow(row.position) : state.ScoreRow(row.position));
     }
-    stage_.Run(std::span(logits_).first(count * info_.vocabulary_size), sampling_rows_);
+    stage_.Run(std::span(logits_).first(count * info_.vocabulary_size), sampling_rows_,
+               decoder_->threads_in_use());
     result.timings.sample_seconds += stopwatch.Lap();
 
     for (size_t i = 0; i < count; ++i) {

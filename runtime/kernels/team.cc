@@ -8,6 +8,13 @@ namespace {
 // together when the machine is quiet; when a neighbour has taken a core, spinning only takes the
 // other one too.
 constexpr int kSpins = 2000;
+
+// A wait shorter than this many spins is not worth looking at the clock.
+constexpr int kShortWait = 100;
+
+int64_t Nanoseconds(std::chrono::steady_clock::duration duration) {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(duration).count();
+}
 }  // namespace
 
 void TeamMember::Barrier() {
@@ -19,11 +26,24 @@ void TeamMember::Barrier() {
     team_.generation_.notify_all();
     return;
   }
-  for (int spin = 0; spin < kSpins; ++spin) {
-    if (team_.generation_.load(std::memory_order_acquire) != generation) return;
-    hwy::Pause();
-  }
-  team_.generation_.wait(generation, std::memory_order_acquire);
+  const auto passed = [&](int spins) {
+    for (int spin = 0; spin < spins; ++spin) {
+      if (team_.generation_.load(std::memory_order_acquire) != generation) return true;
+      hwy::Pause();
+    }
+    return false;
+  };
+  if (passed(kShortWait)) return;
+  const auto begin = std::chrono::steady_clock::now();
+  if (!passed(kSpins)) team_.generation_.wait(generation, std::memory_order_acquire);
+  team_.waited_ns_.fetch_add(Nanoseconds(std::chrono::steady_clock::now() - begin),
+                             std::memory_order_relaxed);
+}
+
+void Team::Observe(std::chrono::steady_clock::time_point begin) {
+  const auto end = std::chrono::steady_clock::now();
+  crowding_.Observe(Nanoseconds(end.time_since_epoch()), Nanoseconds(end - begin),
+                    waited_ns_.load(std::memory_order_relaxed));
 }
 
 int64_t TeamMember::Claim(int64_t n) {

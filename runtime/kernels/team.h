@@ -8,7 +8,10 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstdint>
+
+#include "runtime/kernels/crowding.h"
 
 namespace hocket {
 
@@ -58,24 +61,40 @@ class TeamMember {
 
 class Team {
  public:
-  explicit Team(int32_t threads) : threads_(threads) {}
+  explicit Team(int32_t threads) : threads_(threads), crowding_(threads) {}
   int32_t threads() const { return threads_; }
 
-  // Runs f(member) on every thread, the caller's among them, and returns when all have.
+  // Threads of the next run: fewer than all while other processes hold their CPUs.
+  int32_t members() const { return crowding_.members(); }
+
+  // Runs f(member) on members() threads, the caller's among them, and returns when all have. What f
+  // computes may not depend on how many they are.
   template <class F>
   void Run(F&& f) {
+    const auto begin = std::chrono::steady_clock::now();
     claims_.store(0, std::memory_order_relaxed);
-#pragma omp parallel num_threads(threads_)
-    {
-      TeamMember member(*this, omp_get_thread_num(), omp_get_num_threads(), 0);
+    waited_ns_.store(0, std::memory_order_relaxed);
+    if (members() == 1) {
+      TeamMember member(*this, 0, 1, 0);
       f(member);
+    } else {
+#pragma omp parallel num_threads(members())
+      {
+        TeamMember member(*this, omp_get_thread_num(), omp_get_num_threads(), 0);
+        f(member);
+      }
     }
+    Observe(begin);
   }
 
  private:
   friend class TeamMember;
 
+  void Observe(std::chrono::steady_clock::time_point begin);
+
   const int32_t threads_;
+  Crowding crowding_;
+  std::atomic<int64_t> waited_ns_{0};  // Of all members at barriers, long waits only.
   alignas(64) std::atomic<int32_t> arrived_{0};
   alignas(64) std::atomic<int32_t> generation_{0};
   // The running ForEach's number in the upper half, the next index in the lower.

@@ -81,6 +81,7 @@ class DecoderImpl : public Decoder {
   }
 
   const ModelInfo& info() const override { return info_; }
+  int32_t threads_in_use() const override { return team_.members(); }
 
   absl::StatusOr<std::span<const float>> Forward(const StepPlan& plan,
                                                  std::span<const int32_t> outputs) override {

@@ -38,6 +38,9 @@ class Decoder {
   // number of rows; the same bits however rows are grouped into calls.
   virtual absl::Status Logits(std::span<const float> hidden, int32_t rows,
                               std::span<float> logits) = 0;
+
+  // Threads worth using now: fewer than info().threads while other processes hold their CPUs.
+  virtual int32_t threads_in_use() const { return info().threads; }
 };
 
 }  // namespace hocket

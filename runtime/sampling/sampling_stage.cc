@@ -2,6 +2,8 @@
 
 #include <omp.h>
 
+#include <algorithm>
+
 #include "runtime/sampling/philox.h"
 
 namespace hocket {
@@ -44,17 +46,18 @@ SamplingStage::SamplingStage(int32_t vocabulary_size, int32_t threads)
   for (int32_t i = 0; i < threads; ++i) scratch_.emplace_back(vocabulary_size_);
 }
 
-void SamplingStage::Run(std::span<float> logits, const SamplingRows& rows) {
+void SamplingStage::Run(std::span<float> logits, const SamplingRows& rows, int32_t threads) {
+  threads = threads == 0 ? threads_ : std::min(threads, threads_);
   const int32_t count = rows.size();
   results_.assign(count, RowResult());
   masked_logits_.resize(rows.masked_.size());
   top_.resize(count == 0 ? 0 : rows.top_end_.back());
   top_begin_.resize(count);
-  if (count == 1 || threads_ == 1) {
+  if (count == 1 || threads == 1) {
     for (int32_t row = 0; row < count; ++row) RunRow(logits, rows, row, scratch_[0]);
     return;
   }
-#pragma omp parallel for schedule(dynamic, 1) num_threads(threads_)
+#pragma omp parallel for schedule(dynamic, 1) num_threads(threads)
   for (int32_t row = 0; row < count; ++row) {
     RunRow(logits, rows, row, scratch_[omp_get_thread_num()]);
   }

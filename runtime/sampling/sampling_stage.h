@@ -50,8 +50,9 @@ class SamplingStage {
   // Rows of at most row_kernels::kMaxTokens logits; `threads` >= 1.
   SamplingStage(int32_t vocabulary_size, int32_t threads);
 
-  // `logits`: [rows.size(), vocabulary_size]; unchanged when this returns.
-  void Run(std::span<float> logits, const SamplingRows& rows);
+  // `logits`: [rows.size(), vocabulary_size]; unchanged when this returns. Rows are shared out
+  // among `threads` of the threads, or all of them when it is 0; the results do not depend on it.
+  void Run(std::span<float> logits, const SamplingRows& rows, int32_t threads = 0);
 
   // Of the last run.
   const RowResult& result(int32_t row) const { return results_[row]; }

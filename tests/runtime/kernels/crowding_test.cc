@@ -1,0 +1,73 @@
+#include "runtime/kernels/crowding.h"
+
+#include "gtest/gtest.h"
+
+namespace hocket {
+namespace {
+
+constexpr int64_t kMillisecond = 1'000'000;
+
+// Runs of 10 ms for `milliseconds`, in which each member waits `waiting` of its time.
+void Pass(Crowding& crowding, int64_t& now, int64_t milliseconds, double waiting) {
+  for (int64_t end = now + milliseconds * kMillisecond; now < end;) {
+    now += 10 * kMillisecond;
+    const double waited = waiting * 10 * kMillisecond * (crowding.members() - 1);
+    crowding.Observe(now, 10 * kMillisecond, static_cast<int64_t>(waited));
+  }
+}
+
+TEST(CrowdingTest, AllThreadsServeWhileTheMachineIsQuiet) {
+  Crowding crowding(4);
+  int64_t now = 0;
+  Pass(crowding, now, 5000, 0.15);
+  EXPECT_EQ(crowding.members(), 4);
+}
+
+TEST(CrowdingTest, OneLongWaitIsNoSign) {
+  Crowding crowding(2);
+  int64_t now = 0;
+  Pass(crowding, now, 1000, 0.05);
+  Pass(crowding, now, 10, 0.6);
+  EXPECT_EQ(crowding.members(), 2);
+}
+
+TEST(CrowdingTest, LongWaitsTakeAMemberAwayAtATime) {
+  Crowding crowding(3);
+  int64_t now = 0;
+  Pass(crowding, now, 60, 0.8);
+  EXPECT_EQ(crowding.members(), 2);
+  Pass(crowding, now, 20, 0.05);
+  EXPECT_EQ(crowding.members(), 2);
+}
+
+TEST(CrowdingTest, ANeighbourThatStaysIsMetRarely) {
+  Crowding crowding(2);
+  int64_t now = 0;
+  int64_t together = 0;
+  for (int step = 0; step < 1000; ++step) {
+    const bool both = crowding.members() == 2;
+    together += both;
+    now += 10 * kMillisecond;
+    crowding.Observe(now, 10 * kMillisecond, both ? 7 * kMillisecond : 0);
+  }
+  EXPECT_LT(together, 120);
+  EXPECT_GT(together, 5);
+}
+
+TEST(CrowdingTest, TheMembersComeBackSoonAfterTheNeighbourHasGone) {
+  Crowding crowding(2);
+  int64_t now = 0;
+  Pass(crowding, now, 10000, 0.8);
+  Pass(crowding, now, 2500, 0.05);
+  EXPECT_EQ(crowding.members(), 2);
+}
+
+TEST(CrowdingTest, ALoneThreadStays) {
+  Crowding crowding(1);
+  int64_t now = 0;
+  Pass(crowding, now, 3000, 0.9);
+  EXPECT_EQ(crowding.members(), 1);
+}
+
+}  // namespace
+}  // namespace hocket
