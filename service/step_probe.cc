@@ -165,7 +165,7 @@ absl::StatusOr<StepProbe> ProbeSteps(const SchedulerSettings& settings, Executor
 
 absl::Duration DefaultTarget(const StepProbe& probe) {
   if (probe.steps.empty()) return absl::ZeroDuration();
-  return std::clamp(4 * probe.decode_step, absl::Milliseconds(40), absl::Seconds(1));
+  return std::clamp(4 * probe.decode_step, absl::Milliseconds(60), absl::Seconds(1));
 }
 
 }  // namespace hocket

@@ -92,7 +92,7 @@ class ServeCommand final : public Command {
         ->type_name("S");
     app.add_option("--target-inter-token-ms", target_ms_,
                    "Time between a stream's tokens that prompts beside it are cut to; 0: no bound "
-                   "(default: four decode steps, measured at the start, 40 to 1000)")
+                   "(default: four decode steps, measured at the start, 60 to 1000)")
         ->check(Number(0, 60000))
         ->type_name("MS");
     app.add_flag("--prefix-cache,!--no-prefix-cache", prefix_cache_,

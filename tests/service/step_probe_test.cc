@@ -88,7 +88,7 @@ TEST(DefaultTarget, IsFourDecodeStepsWithinItsRange) {
   probe.decode_step = absl::Milliseconds(30);
   EXPECT_EQ(DefaultTarget(probe), absl::Milliseconds(120));
   probe.decode_step = absl::Milliseconds(1);
-  EXPECT_EQ(DefaultTarget(probe), absl::Milliseconds(40));
+  EXPECT_EQ(DefaultTarget(probe), absl::Milliseconds(60));
   probe.decode_step = absl::Seconds(3);
   EXPECT_EQ(DefaultTarget(probe), absl::Seconds(1));
 }
