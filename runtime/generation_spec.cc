@@ -13,6 +13,12 @@ constexpr size_t kMaxStopStrings = 64;
 constexpr size_t kMaxStopStringBytes = 1024;
 constexpr size_t kMaxStopTokens = 1024;
 constexpr int32_t kMaxTopLogprobs = 20;
+constexpr size_t kMaxBiases = 4096;
+constexpr size_t kMaxListedTokens = 65536;
+constexpr size_t kMaxBadWords = 256;
+constexpr size_t kMaxBadWordBytes = 256;
+constexpr size_t kMaxBreakers = 64;
+constexpr size_t kMaxBreakerBytes = 64;
 
 absl::Status FieldError(absl::string_view field, absl::string_view problem) {
   return absl::InvalidArgumentError(absl::StrCat(field, ": ", problem));
@@ -21,6 +27,14 @@ absl::Status FieldError(absl::string_view field, absl::string_view problem) {
 absl::Status CheckRange(absl::string_view field, int64_t value, int64_t low, int64_t high) {
   if (value >= low && value <= high) return absl::OkStatus();
   return FieldError(field, absl::StrCat(value, " is outside [", low, ", ", high, "]"));
+}
+
+// `low_open`: low itself is not allowed. NaN never is.
+absl::Status CheckFloat(absl::string_view field, float value, float low, float high,
+                        bool low_open = false) {
+  if ((low_open ? value > low : value >= low) && value <= high) return absl::OkStatus();
+  return FieldError(
+      field, absl::StrCat(value, " is outside ", low_open ? "(" : "[", low, ", ", high, "]"));
 }
 
 absl::Status CheckNotNegative(absl::string_view field, int64_t value) {
@@ -61,30 +75,68 @@ size_t InvalidUtf8(std::string_view text) {
   return std::string_view::npos;
 }
 
-absl::Status CheckStopString(size_t index, std::string_view stop) {
-  const std::string field = absl::StrCat("stopping.stop_strings[", index, "]");
-  if (stop.empty()) return FieldError(field, "is empty");
-  if (stop.size() > kMaxStopStringBytes) {
-    return FieldError(field, absl::StrCat(stop.size(), " bytes are more than the limit of ",
-                                          kMaxStopStringBytes));
+// A list of texts, none of them empty.
+absl::Status CheckTexts(absl::string_view list, const std::vector<std::string>& texts,
+                        size_t max_count, size_t max_bytes) {
+  absl::Status status = CheckCount(list, texts.size(), max_count);
+  for (size_t i = 0; status.ok() && i < texts.size(); ++i) {
+    const std::string field = absl::StrCat(list, "[", i, "]");
+    const size_t bytes = texts[i].size();
+    if (bytes == 0) {
+      status = FieldError(field, "is empty");
+    } else if (bytes > max_bytes) {
+      status =
+          FieldError(field, absl::StrCat(bytes, " bytes are more than the limit of ", max_bytes));
+    } else if (const size_t at = InvalidUtf8(texts[i]); at != std::string_view::npos) {
+      status = FieldError(field, absl::StrCat("is not valid UTF-8 at byte ", at));
+    }
   }
-  if (const size_t at = InvalidUtf8(stop); at != std::string_view::npos) {
-    return FieldError(field, absl::StrCat("is not valid UTF-8 at byte ", at));
-  }
-  return absl::OkStatus();
+  return status;
+}
+
+absl::Status CheckDry(const DrySettings& dry) {
+  absl::Status status = CheckFloat("sampling.dry.multiplier", dry.multiplier, 0, 100);
+  status.Update(CheckFloat("sampling.dry.base", dry.base, 1, 8));
+  status.Update(CheckRange("sampling.dry.allowed_length", dry.allowed_length, 1, 1024));
+  status.Update(CheckNotNegative("sampling.dry.window_tokens", dry.window_tokens));
+  status.Update(CheckTexts("sampling.dry.sequence_breakers", dry.sequence_breakers, kMaxBreakers,
+                           kMaxBreakerBytes));
+  return status;
 }
 
 }  // namespace
 
 absl::Status SamplingSettings::Validate() const {
+  absl::Status status;
   if (!std::isfinite(temperature) || temperature < 0) {
-    return FieldError("sampling.temperature",
-                      absl::StrCat(temperature, " is not a finite number of at least 0"));
+    status = FieldError("sampling.temperature",
+                        absl::StrCat(temperature, " is not a finite number of at least 0"));
   }
-  if (!(top_p > 0 && top_p <= 1)) {
-    return FieldError("sampling.top_p", absl::StrCat(top_p, " is outside (0, 1]"));
+  status.Update(CheckNotNegative("sampling.top_k", top_k));
+  status.Update(CheckFloat("sampling.top_p", top_p, 0, 1, /*low_open=*/true));
+  status.Update(CheckFloat("sampling.min_p", min_p, 0, 1));
+  status.Update(CheckFloat("sampling.typical_p", typical_p, 0, 1, /*low_open=*/true));
+  status.Update(CheckFloat("sampling.top_n_sigma", top_n_sigma, 0, 100));
+  status.Update(CheckFloat("sampling.repetition_penalty", repetition_penalty, 0, 100,
+                           /*low_open=*/true));
+  status.Update(CheckFloat("sampling.presence_penalty", presence_penalty, -100, 100));
+  status.Update(CheckFloat("sampling.frequency_penalty", frequency_penalty, -100, 100));
+  status.Update(CheckNotNegative("sampling.penalty_window_tokens", penalty_window_tokens));
+  if (dry) status.Update(CheckDry(*dry));
+  if (xtc) {
+    status.Update(CheckFloat("sampling.xtc.probability", xtc->probability, 0, 1));
+    status.Update(CheckFloat("sampling.xtc.threshold", xtc->threshold, 0, 0.5f, /*low_open=*/true));
   }
-  return CheckNotNegative("sampling.top_k", top_k);
+  status.Update(CheckCount("sampling.logit_bias", logit_bias.size(), kMaxBiases));
+  for (const TokenBias& bias : logit_bias) {
+    if (bias.value >= -100 && bias.value <= 100) continue;
+    status.Update(
+        CheckFloat(absl::StrCat("sampling.logit_bias[", bias.token, "]"), bias.value, -100, 100));
+  }
+  status.Update(CheckCount("sampling.allowed_tokens", allowed_tokens.size(), kMaxListedTokens));
+  status.Update(CheckCount("sampling.banned_tokens", banned_tokens.size(), kMaxListedTokens));
+  status.Update(CheckTexts("sampling.bad_words", bad_words, kMaxBadWords, kMaxBadWordBytes));
+  return status;
 }
 
 absl::Status StoppingSettings::Validate() const {
@@ -96,13 +148,11 @@ absl::Status StoppingSettings::Validate() const {
         absl::StrCat(min_new_tokens, " is more than max_new_tokens, which is ", max_new_tokens));
   }
   status.Update(CheckCount("stopping.stop_tokens", stop_tokens.size(), kMaxStopTokens));
-  status.Update(CheckCount("stopping.stop_strings", stop_strings.size(), kMaxStopStrings));
+  status.Update(
+      CheckTexts("stopping.stop_strings", stop_strings, kMaxStopStrings, kMaxStopStringBytes));
   if (!status.ok()) return status;
   for (size_t i = 0; i < stop_tokens.size(); ++i) {
     status.Update(CheckNotNegative(absl::StrCat("stopping.stop_tokens[", i, "]"), stop_tokens[i]));
-  }
-  for (size_t i = 0; i < stop_strings.size(); ++i) {
-    status.Update(CheckStopString(i, stop_strings[i]));
   }
   return status;
 }

@@ -5,20 +5,45 @@
 #define HOCKET_RUNTIME_GENERATION_SPEC_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "runtime/sampling/dry.h"
+#include "runtime/sampling/row_request.h"
 #include "scheduler/step.h"
 
 namespace hocket {
 
-// Order of the filters: temperature, top-k, top-p, draw (docs/sampling.md).
+struct XtcSettings {
+  float probability = 0.5f;  // That the filter acts at a token; in [0, 1].
+  float threshold = 0.1f;    // Probability that makes a top choice; in (0, 0.5].
+  bool operator==(const XtcSettings&) const = default;
+};
+
+// docs/sampling.md says in which order these act, and how.
 struct SamplingSettings {
   float temperature = 1.0f;  // 0 is greedy; any positive finite value scales logits by 1/value.
   int32_t top_k = 0;         // Keep the k most likely tokens; 0 keeps all.
   float top_p = 1.0f;        // Keep the smallest set whose probability reaches p; in (0, 1].
+  float min_p = 0;           // Keep tokens this fraction as likely as the likeliest; in [0, 1].
+  float typical_p = 1.0f;    // Keep the most typical tokens whose probability reaches p; (0, 1].
+  float top_n_sigma = 0;     // Keep logits within n standard deviations of the highest; 0: all.
   uint64_t seed = 0;         // Key of the random numbers; always set (drawn when not given).
+
+  float repetition_penalty = 1.0f;    // Of tokens in prompt and text; in (0, 100], 1 is off.
+  float presence_penalty = 0;         // Of generated tokens, once each; in [-100, 100].
+  float frequency_penalty = 0;        // Of generated tokens, times their count; in [-100, 100].
+  int32_t penalty_window_tokens = 0;  // How many last tokens these three look at; 0: all.
+  std::optional<DrySettings> dry = {};
+  std::optional<XtcSettings> xtc = {};
+
+  std::vector<TokenBias> logit_bias = {};    // Rising by token, each once.
+  std::vector<TokenId> allowed_tokens = {};  // Empty allows all.
+  std::vector<TokenId> banned_tokens = {};
+  std::vector<std::string> bad_words = {};
+  std::vector<std::vector<TokenId>> bad_word_tokens = {};  // Every spelling of bad_words in tokens.
 
   // INVALID_ARGUMENT naming the field, the value and the range.
   absl::Status Validate() const;
@@ -42,6 +67,8 @@ struct OutputSettings {
   int32_t top_logprobs = 0;      // With this many alternatives, 0 .. 20.
   bool prompt_logprobs = false;  // Score every prompt token but the first.
   int32_t prompt_top_logprobs = 0;
+  // Scores of generated tokens are of the distribution that they were drawn from, not the model's.
+  bool scored_after_filtering = false;
   bool special_tokens_in_text = false;
   EmbeddingPooling embedding = EmbeddingPooling::kNone;
   bool normalize_embedding = true;

@@ -156,7 +156,7 @@ absl::Status ModelExecutor::Sample(std::span<const float> hidden, StepResult& re
 
     sampling_rows_.Clear();
     for (const LogitsRow& row : wanted) {
-      const SequenceState& state = *states_[row.row];
+      SequenceState& state = *states_[row.row];
       sampling_rows_.Add(row.draws ? state.DrawRow(row.position) : state.ScoreRow(row.position));
     }
     stage_.Run(std::span(logits_).first(count * info_.vocabulary_size), sampling_rows_,

@@ -44,6 +44,7 @@ SequenceState::SequenceState(const SequenceStart& start, const Tokenizer* tokeni
       max_context_tokens_(info.max_context_tokens),
       stop_tokens_(StopTokens(start.spec->stopping, info)),
       pooling_(spec_->output.embedding, spec_->output.normalize_embedding, prompt_tokens()),
+      rules_(LogitRules::Make(spec_->sampling, *prompt_, tokenizer, info.vocabulary_size)),
       detokenizer_(tokenizer, *prompt_, !spec_->output.special_tokens_in_text),
       stop_matcher_(spec_->stopping.stop_strings, spec_->stopping.include_stop_string) {}
 
@@ -75,17 +76,29 @@ SamplingRows::Row SequenceState::ScoreRow(int32_t position) const {
   return row;
 }
 
-SamplingRows::Row SequenceState::DrawRow(int32_t position) const {
+SamplingRows::Row SequenceState::DrawRow(int32_t position) {
   const SamplingSettings& sampling = spec_->sampling;
   SamplingRows::Row row;
   row.temperature = sampling.temperature;
   row.top_k = sampling.top_k;
   row.top_p = sampling.top_p;
+  row.min_p = sampling.min_p;
+  row.typical_p = sampling.typical_p;
+  row.top_n_sigma = sampling.top_n_sigma;
+  if (sampling.xtc) {
+    row.xtc_probability = sampling.xtc->probability;
+    row.xtc_threshold = sampling.xtc->threshold;
+  }
   row.seed = sampling.seed;
   row.choice_index = choice_index_;
   row.position = position;
   if (generated_tokens_ < spec_->stopping.min_new_tokens) row.masked = stop_tokens_;
+  if (rules_ != nullptr) {
+    edits_ = rules_->Edits();
+    row.edits = &edits_;
+  }
   row.scored = spec_->output.logprobs;
+  row.scored_after = spec_->output.scored_after_filtering;
   row.top_logprobs = spec_->output.top_logprobs;
   return row;
 }
@@ -111,6 +124,7 @@ bool SequenceState::IsStopToken(TokenId token) const {
 
 absl::Status SequenceState::Accept(TokenId token, Outcome& outcome) {
   ++generated_tokens_;
+  if (rules_ != nullptr) rules_->Append(token);
   outcome.tokens.push_back(token);
   if (IsStopToken(token)) {
     return End({.reason = FinishReason::kStopToken, .stop_string = {}, .stop_token = token},

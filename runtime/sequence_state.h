@@ -11,6 +11,7 @@
 
 #include "absl/status/status.h"
 #include "runtime/generation_spec.h"
+#include "runtime/logit_rules.h"
 #include "runtime/model_runtime.h"
 #include "runtime/prompt_pooling.h"
 #include "runtime/sampling/sampling_stage.h"
@@ -27,6 +28,7 @@ class SequenceState {
   // the spec is missing. `tokenizer` must outlive this.
   static absl::Status Check(const SequenceStart& start, int32_t vocabulary_size);
   SequenceState(const SequenceStart& start, const Tokenizer* tokenizer, const ModelInfo& info);
+  SequenceState(const SequenceState&) = delete;
 
   // FAILED_PRECONDITION when the row does not lie within the tokens known so far, or draws anywhere
   // but at their end.
@@ -39,7 +41,7 @@ class SequenceState {
   // The rows that the sampling stage is asked for: the score of the prompt token at `position`, or
   // a draw of the token there. The spans within are valid until this changes.
   SamplingRows::Row ScoreRow(int32_t position) const;
-  SamplingRows::Row DrawRow(int32_t position) const;
+  SamplingRows::Row DrawRow(int32_t position);
 
   // Scores come in rising order of position. Each is handed out with the chunk of its own token.
   void AddPromptScore(TokenScore score);
@@ -67,6 +69,8 @@ class SequenceState {
   std::vector<TokenScore> held_scores_;  // Of prompt tokens that are in a chunk still to come.
   int32_t next_scored_ = 1;              // The first prompt position without a score.
   PromptPooling pooling_;
+  std::unique_ptr<LogitRules> rules_;  // Null where no setting changes logits.
+  LogitEdits edits_;                   // What the row to be drawn points at.
   Detokenizer detokenizer_;
   StopMatcher stop_matcher_;
 };

@@ -36,6 +36,22 @@ absl::Status CheckCount(absl::string_view path, int64_t count, int64_t limit) {
   return FieldError(path, absl::StrCat(count, " entries are more than the limit of ", limit));
 }
 
+absl::Status CheckTexts(absl::string_view path,
+                        const google::protobuf::RepeatedPtrField<std::string>& texts, int64_t limit,
+                        int64_t max_bytes) {
+  absl::Status status = CheckCount(path, texts.size(), limit);
+  for (int i = 0; status.ok() && i < texts.size(); ++i) {
+    const std::string entry = absl::StrCat(path, "[", i, "]");
+    const auto bytes = static_cast<int64_t>(texts[i].size());
+    if (bytes == 0) status = FieldError(entry, "is empty");
+    if (bytes > max_bytes) {
+      status =
+          FieldError(entry, absl::StrCat(bytes, " bytes are more than the limit of ", max_bytes));
+    }
+  }
+  return status;
+}
+
 absl::Status CheckTokens(absl::string_view path, absl::Span<const int32_t> tokens,
                          int32_t vocabulary_size) {
   for (size_t i = 0; i < tokens.size(); ++i) {

@@ -4,10 +4,12 @@
 #define HOCKET_SERVICE_FIELD_CHECKS_H_
 
 #include <cstdint>
+#include <string>
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
+#include "google/protobuf/repeated_field.h"
 
 namespace hocket {
 
@@ -25,6 +27,11 @@ absl::Status CheckFloat(absl::string_view path, double value, double low, double
 
 // At most `limit` entries.
 absl::Status CheckCount(absl::string_view path, int64_t count, int64_t limit);
+
+// A list of at most `limit` texts, none empty and each of at most `max_bytes` bytes.
+absl::Status CheckTexts(absl::string_view path,
+                        const google::protobuf::RepeatedPtrField<std::string>& texts, int64_t limit,
+                        int64_t max_bytes);
 
 // Each id in [0, vocabulary_size); names the entry, as `path[3]`.
 absl::Status CheckTokens(absl::string_view path, absl::Span<const int32_t> tokens,

@@ -10,19 +10,6 @@ namespace hocket {
 namespace {
 
 constexpr absl::string_view kPlannedFields[] = {
-    "sampling.min_p",
-    "sampling.typical_p",
-    "sampling.top_n_sigma",
-    "sampling.repetition_penalty",
-    "sampling.presence_penalty",
-    "sampling.frequency_penalty",
-    "sampling.penalty_window_tokens",
-    "sampling.dry",
-    "sampling.xtc",
-    "sampling.logit_bias",
-    "sampling.allowed_tokens",
-    "sampling.banned_tokens",
-    "sampling.bad_words",
     "stopping.stop_at_sentence_end",
     "stopping.time_limit",
     "stopping.repetition_detection",

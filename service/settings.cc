@@ -4,15 +4,14 @@
 #include <limits>
 #include <string>
 
-#include "absl/random/random.h"
 #include "absl/strings/str_cat.h"
 #include "service/field_checks.h"
 #include "service/planned_fields.h"
+#include "service/sampling_settings.h"
 
 namespace hocket {
 namespace {
 
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr int32_t kMaxInt = std::numeric_limits<int32_t>::max();
 constexpr int32_t kMaxTopLogprobs = 20;
 constexpr int32_t kMaxChoices = 64;
@@ -20,44 +19,12 @@ constexpr int32_t kMaxStopStrings = 64;
 constexpr int32_t kMaxStopStringBytes = 1024;
 constexpr int32_t kMaxStopTokens = 1024;
 
-uint64_t DrawSeed() {
-  absl::BitGen random;
-  return absl::Uniform<uint64_t>(random);
-}
-
-absl::StatusOr<SamplingSettings> ReadSampling(const v1::SamplingSettings& in,
-                                              const SamplingSettings& defaults) {
-  SamplingSettings out = defaults;
-  if (in.has_temperature()) out.temperature = in.temperature();
-  if (in.has_top_k()) out.top_k = in.top_k();
-  if (in.has_top_p()) out.top_p = in.top_p();
-  out.seed = in.has_seed() ? in.seed() : DrawSeed();
-  absl::Status status = CheckFloat("sampling.temperature", out.temperature, 0, kInfinity);
-  status.Update(CheckInt("sampling.top_k", out.top_k, 0, kMaxInt));
-  status.Update(CheckFloat("sampling.top_p", out.top_p, 0, 1, /*low_open=*/true));
-  if (!status.ok()) return status;
-  return out;
-}
-
-absl::Status CheckStopStrings(const google::protobuf::RepeatedPtrField<std::string>& stops) {
-  absl::Status status = CheckCount("stopping.stop_strings", stops.size(), kMaxStopStrings);
-  if (!status.ok()) return status;
-  for (int i = 0; i < stops.size(); ++i) {
-    const std::string path = absl::StrCat("stopping.stop_strings[", i, "]");
-    if (stops[i].empty()) return FieldError(path, "is empty");
-    if (stops[i].size() > kMaxStopStringBytes) {
-      return FieldError(path, absl::StrCat(stops[i].size(), " bytes are more than the limit of ",
-                                           kMaxStopStringBytes));
-    }
-  }
-  return absl::OkStatus();
-}
-
 absl::StatusOr<StoppingSettings> ReadStopping(const v1::StoppingSettings& in,
                                               const ModelInfo& info) {
   absl::Status status = CheckInt("stopping.max_new_tokens", in.max_new_tokens(), 0, kMaxInt);
   status.Update(CheckInt("stopping.min_new_tokens", in.min_new_tokens(), 0, kMaxInt));
-  status.Update(CheckStopStrings(in.stop_strings()));
+  status.Update(
+      CheckTexts("stopping.stop_strings", in.stop_strings(), kMaxStopStrings, kMaxStopStringBytes));
   status.Update(CheckCount("stopping.stop_tokens", in.stop_tokens_size(), kMaxStopTokens));
   status.Update(CheckTokens("stopping.stop_tokens", in.stop_tokens(), info.vocabulary_size));
   if (!status.ok()) return status;
@@ -93,14 +60,12 @@ absl::StatusOr<OutputSettings> ReadOutput(const v1::OutputSettings& in) {
     return FieldError("output.logprobs_stage",
                       absl::StrCat(in.logprobs_stage(), " is not a known LogprobsStage"));
   }
-  if (in.logprobs_stage() == v1::LOGPROBS_STAGE_AFTER_FILTERING) {
-    return NotImplemented("output.logprobs_stage", "LOGPROBS_STAGE_AFTER_FILTERING");
-  }
   OutputSettings out;
   out.top_logprobs = in.top_logprobs();
   out.logprobs = in.logprobs() || in.top_logprobs() > 0;
   out.prompt_top_logprobs = in.prompt_top_logprobs();
   out.prompt_logprobs = in.prompt_logprobs() || in.prompt_top_logprobs() > 0;
+  out.scored_after_filtering = in.logprobs_stage() == v1::LOGPROBS_STAGE_AFTER_FILTERING;
   out.special_tokens_in_text = in.special_tokens_in_text();
   return out;
 }
@@ -129,8 +94,7 @@ absl::StatusOr<GenerationSpec> ReadSettings(const v1::GenerateRequest& request,
   absl::Status status = RefusePlannedFields(request);
   status.Update(CheckChoicesAndContext(request));
   if (!status.ok()) return status;
-  absl::StatusOr<SamplingSettings> sampling =
-      ReadSampling(request.sampling(), info.default_sampling);
+  absl::StatusOr<SamplingSettings> sampling = ReadSampling(request.sampling(), info);
   if (!sampling.ok()) return sampling.status();
   absl::StatusOr<StoppingSettings> stopping = ReadStopping(request.stopping(), info);
   if (!stopping.ok()) return stopping.status();
@@ -141,11 +105,7 @@ absl::StatusOr<GenerationSpec> ReadSettings(const v1::GenerateRequest& request,
 
 v1::EffectiveSettings EffectiveSettingsOf(const GenerationSpec& spec) {
   v1::EffectiveSettings out;
-  v1::SamplingSettings& sampling = *out.mutable_sampling();
-  sampling.set_temperature(spec.sampling.temperature);
-  sampling.set_top_k(spec.sampling.top_k);
-  sampling.set_top_p(spec.sampling.top_p);
-  sampling.set_seed(spec.sampling.seed);
+  *out.mutable_sampling() = EchoSampling(spec.sampling);
 
   v1::StoppingSettings& stopping = *out.mutable_stopping();
   stopping.set_max_new_tokens(spec.stopping.max_new_tokens);
@@ -163,7 +123,9 @@ v1::EffectiveSettings EffectiveSettingsOf(const GenerationSpec& spec) {
   output.set_top_logprobs(spec.output.top_logprobs);
   output.set_prompt_logprobs(spec.output.prompt_logprobs);
   output.set_prompt_top_logprobs(spec.output.prompt_top_logprobs);
-  output.set_logprobs_stage(v1::LOGPROBS_STAGE_BEFORE_FILTERING);
+  output.set_logprobs_stage(spec.output.scored_after_filtering
+                                ? v1::LOGPROBS_STAGE_AFTER_FILTERING
+                                : v1::LOGPROBS_STAGE_BEFORE_FILTERING);
   output.set_special_tokens_in_text(spec.output.special_tokens_in_text);
   return out;
 }

@@ -7,6 +7,7 @@
 #include "absl/random/random.h"
 #include "absl/strings/str_cat.h"
 #include "service/field_checks.h"
+#include "service/sampling_settings.h"
 #include "service/settings.h"
 
 namespace hocket {
@@ -139,6 +140,8 @@ absl::StatusOr<ValidRequest> Validator::Generate(const v1::GenerateRequest& requ
   if (!spec.ok()) return spec.status();
   absl::StatusOr<SchedulingSettings> scheduling = ReadScheduling(request.scheduling());
   if (!scheduling.ok()) return scheduling.status();
+  absl::Status encoded = EncodeBadWords(*text_, spec->sampling);
+  if (!encoded.ok()) return encoded;
   absl::StatusOr<Tokens> prompt = GeneratePrompt(request);
   if (!prompt.ok()) return prompt.status();
   absl::StatusOr<int32_t> max_new_tokens = MaxNewTokens(request.stopping(), prompt->size());

@@ -27,7 +27,7 @@ constexpr PhiloxCounter Philox4x32(PhiloxCounter counter, PhiloxKey key) {
 }
 
 // What a random number is for; keeps the streams of later features apart.
-enum class RandomPurpose : uint32_t { kToken = 0 };
+enum class RandomPurpose : uint32_t { kToken = 0, kXtc = 1 };
 
 // 64 uniform bits for one place: `position` is that of the drawn token in its sequence (prompt
 // tokens included), `choice_index` says which of the request's choices.

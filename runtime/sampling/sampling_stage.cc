@@ -12,14 +12,20 @@ void SamplingRows::Clear() {
   temperature_.clear();
   top_k_.clear();
   top_p_.clear();
+  min_p_.clear();
+  typical_p_.clear();
+  top_n_sigma_.clear();
+  xtc_probability_.clear();
+  xtc_threshold_.clear();
   seed_.clear();
   choice_index_.clear();
   position_.clear();
   given_.clear();
   scored_.clear();
   top_logprobs_.clear();
+  scored_after_.clear();
   masked_.clear();
-  masked_end_.clear();
+  edits_.clear();
   top_end_.clear();
 }
 
@@ -29,14 +35,20 @@ void SamplingRows::Add(const Row& row) {
   temperature_.push_back(row.temperature);
   top_k_.push_back(row.top_k);
   top_p_.push_back(row.top_p);
+  min_p_.push_back(row.min_p);
+  typical_p_.push_back(row.typical_p);
+  top_n_sigma_.push_back(row.top_n_sigma);
+  xtc_probability_.push_back(row.xtc_probability);
+  xtc_threshold_.push_back(row.xtc_threshold);
   seed_.push_back(row.seed);
   choice_index_.push_back(row.choice_index);
   position_.push_back(row.position);
   given_.push_back(row.given);
   scored_.push_back(row.scored);
   top_logprobs_.push_back(alternatives);
-  masked_.insert(masked_.end(), row.masked.begin(), row.masked.end());
-  masked_end_.push_back(masked_.size());
+  scored_after_.push_back(row.scored_after);
+  masked_.push_back(row.masked);
+  edits_.push_back(row.edits);
   top_end_.push_back(top_begin + alternatives);
 }
 
@@ -50,7 +62,6 @@ void SamplingStage::Run(std::span<float> logits, const SamplingRows& rows, int32
   threads = threads == 0 ? threads_ : std::min(threads, threads_);
   const int32_t count = rows.size();
   results_.assign(count, RowResult());
-  masked_logits_.resize(rows.masked_.size());
   top_.resize(count == 0 ? 0 : rows.top_end_.back());
   top_begin_.resize(count);
   if (count == 1 || threads == 1) {
@@ -65,21 +76,34 @@ void SamplingStage::Run(std::span<float> logits, const SamplingRows& rows, int32
 
 void SamplingStage::RunRow(std::span<float> logits, const SamplingRows& rows, int32_t row,
                            RowScratch& scratch) {
-  const size_t masked_begin = row == 0 ? 0 : rows.masked_end_[row - 1];
-  const size_t masked_count = rows.masked_end_[row] - masked_begin;
   top_begin_[row] = rows.top_end_[row] - rows.top_logprobs_[row];
   RowRequest request;
   request.temperature = rows.temperature_[row];
   request.top_k = rows.top_k_[row];
   request.top_p = rows.top_p_[row];
+  request.min_p = rows.min_p_[row];
+  request.typical_p = rows.typical_p_[row];
+  request.top_n_sigma = rows.top_n_sigma_[row];
+  request.xtc_threshold = XtcThreshold(rows, row);
   request.random = RandomBits(rows.seed_[row], rows.choice_index_[row], rows.position_[row]);
-  request.masked = std::span(rows.masked_).subspan(masked_begin, masked_count);
+  request.masked = rows.masked_[row];
+  request.edits = rows.edits_[row];
   request.given = rows.given_[row];
   request.scored = rows.scored_[row] != 0;
+  request.scored_after = rows.scored_after_[row] != 0;
   request.top_logprobs = rows.top_logprobs_[row];
-  results_[row] = SampleRow(logits.subspan(row * vocabulary_size_, vocabulary_size_), request,
-                            scratch, std::span(masked_logits_).subspan(masked_begin, masked_count),
-                            std::span(top_).subspan(top_begin_[row], request.top_logprobs));
+  results_[row] =
+      SampleRow(logits.subspan(row * vocabulary_size_, vocabulary_size_), request, scratch,
+                std::span(top_).subspan(top_begin_[row], request.top_logprobs));
+}
+
+float SamplingStage::XtcThreshold(const SamplingRows& rows, int32_t row) {
+  const float probability = rows.xtc_probability_[row];
+  if (probability <= 0) return 0;
+  const uint64_t bits = RandomBits(rows.seed_[row], rows.choice_index_[row], rows.position_[row],
+                                   RandomPurpose::kXtc);
+  const bool acts = static_cast<double>(bits >> 11) * 0x1p-53 < static_cast<double>(probability);
+  return acts ? rows.xtc_threshold_[row] : 0;
 }
 
 }  // namespace hocket

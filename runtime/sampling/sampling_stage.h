@@ -20,12 +20,20 @@ class SamplingRows {
     float temperature = 1;  // 0 is greedy.
     int32_t top_k = 0;      // 0 keeps all.
     float top_p = 1;
+    float min_p = 0;            // 0 keeps all.
+    float typical_p = 1;        // 1 keeps all.
+    float top_n_sigma = 0;      // 0 keeps all.
+    float xtc_probability = 0;  // That XTC acts on this token; 0 never.
+    float xtc_threshold = 0;
     uint64_t seed = 0;
     int32_t choice_index = 0;
-    int32_t position = 0;                  // In its sequence, of the token to be drawn.
-    std::span<const TokenId> masked = {};  // Copied. Cannot be drawn.
-    TokenId given = -1;                    // Not negative: this token is scored and none is drawn.
+    int32_t position = 0;  // In its sequence, of the token to be drawn.
+    // What these point at must live until the stage has run.
+    std::span<const TokenId> masked = {};  // Cannot be drawn.
+    const LogitEdits* edits = nullptr;
+    TokenId given = -1;  // Not negative: this token is scored and none is drawn.
     bool scored = false;
+    bool scored_after = false;  // By the distribution drawn from, not by the model's.
     int32_t top_logprobs = 0;
   };
 
@@ -35,14 +43,15 @@ class SamplingRows {
 
  private:
   friend class SamplingStage;
-  std::vector<float> temperature_, top_p_;
+  std::vector<float> temperature_, top_p_, min_p_, typical_p_, top_n_sigma_;
+  std::vector<float> xtc_probability_, xtc_threshold_;
   std::vector<int32_t> top_k_, choice_index_, position_, top_logprobs_;
   std::vector<uint64_t> seed_;
   std::vector<TokenId> given_;
-  std::vector<uint8_t> scored_;
-  std::vector<TokenId> masked_;     // All rows', one after another.
-  std::vector<size_t> masked_end_;  // [rows]
-  std::vector<size_t> top_end_;     // [rows]
+  std::vector<uint8_t> scored_, scored_after_;
+  std::vector<std::span<const TokenId>> masked_;
+  std::vector<const LogitEdits*> edits_;
+  std::vector<size_t> top_end_;  // [rows]
 };
 
 class SamplingStage {
@@ -62,12 +71,13 @@ class SamplingStage {
 
  private:
   void RunRow(std::span<float> logits, const SamplingRows& rows, int32_t row, RowScratch& scratch);
+  // The row's threshold where XTC acts on its token, else 0.
+  static float XtcThreshold(const SamplingRows& rows, int32_t row);
 
   size_t vocabulary_size_;
   int32_t threads_;
   std::vector<RowScratch> scratch_;  // [threads]
   std::vector<RowResult> results_;
-  std::vector<float> masked_logits_;
   std::vector<TokenLogprob> top_;
   std::vector<size_t> top_begin_;
 };

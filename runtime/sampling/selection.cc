@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <functional>
 #include <limits>
 
@@ -26,13 +25,6 @@ bool Before(const Entry& a, const Entry& b) {
   return a.key > b.key || (a.key == b.key && a.id < b.id);
 }
 
-// An integer that rises as the order goes: falling logit, then rising id.
-uint64_t Pack(float logit, int32_t id) {
-  const uint32_t bits = std::bit_cast<uint32_t>(logit + 0.0f);  // -0 is 0.
-  const uint32_t rising = bits & 0x80000000u ? ~bits : bits | 0x80000000u;
-  return uint64_t{~rising} << 32 | static_cast<uint32_t>(id);
-}
-
 // At least k logits are no less than this: the k-th largest chunk maximum.
 float TopKBound(size_t k, size_t chunks, RowScratch& scratch) {
   if (k > chunks) return -std::numeric_limits<float>::infinity();
@@ -48,7 +40,7 @@ size_t SelectFirst(const float* logits, size_t n, size_t k, RowScratch& scratch)
   const float bound = TopKBound(k, row_kernels::Chunks(n), scratch);
   const size_t count = row_kernels::CollectAtLeast(logits, n, scratch.chunk_max.data(), bound,
                                                    scratch.keys.data(), scratch.ids.data());
-  for (size_t i = 0; i < count; ++i) scratch.order[i] = Pack(scratch.keys[i], scratch.ids[i]);
+  for (size_t i = 0; i < count; ++i) scratch.order[i] = PackOrder(scratch.keys[i], scratch.ids[i]);
   const auto begin = scratch.order.begin();
   if (k < count) std::nth_element(begin, begin + (k - 1), begin + count);
   return count;
@@ -118,7 +110,9 @@ RowScratch::RowScratch(size_t vocabulary)
       open_keys(vocabulary + row_kernels::kSlack),
       open_relative(vocabulary + row_kernels::kSlack),
       ids(vocabulary + row_kernels::kSlack),
-      open_ids(vocabulary + row_kernels::kSlack) {}
+      open_ids(vocabulary + row_kernels::kSlack),
+      typicality(vocabulary + row_kernels::kSlack),
+      masked(vocabulary + row_kernels::kSlack) {}
 
 size_t TopK(const float* logits, size_t n, size_t k, RowScratch& scratch) {
   const size_t collected = SelectFirst(logits, n, k, scratch);
@@ -126,7 +120,7 @@ size_t TopK(const float* logits, size_t n, size_t k, RowScratch& scratch) {
   const uint64_t last = scratch.order[k - 1];
   size_t kept = 0;
   for (size_t i = 0; i < collected; ++i) {
-    if (Pack(scratch.keys[i], scratch.ids[i]) > last) continue;
+    if (PackOrder(scratch.keys[i], scratch.ids[i]) > last) continue;
     scratch.keys[kept] = scratch.keys[i];
     scratch.ids[kept++] = scratch.ids[i];
   }

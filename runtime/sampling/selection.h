@@ -4,6 +4,7 @@
 #ifndef HOCKET_RUNTIME_SAMPLING_SELECTION_H_
 #define HOCKET_RUNTIME_SAMPLING_SELECTION_H_
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -24,7 +25,19 @@ struct RowScratch {
   // The candidates, and those still undecided; [vocabulary + slack] each.
   std::vector<float> keys, relative, open_keys, open_relative;
   std::vector<int32_t> ids, open_ids;
+  std::vector<float> typicality;     // [vocabulary + slack], of the candidates.
+  std::vector<float> masked;         // [vocabulary + slack], the row behind a mask.
+  std::vector<int32_t> edited_ids;   // Logits that were changed, in order,
+  std::vector<float> edited_logits;  // and what they were before.
 };
+
+// An integer that rises as the order goes: falling logit, then rising id.
+inline uint64_t PackOrder(float logit, int32_t id) {
+  const uint32_t bits = std::bit_cast<uint32_t>(logit + 0.0f);  // -0 is 0.
+  const uint32_t rising = bits & 0x80000000u ? ~bits : bits | 0x80000000u;
+  return uint64_t{~rising} << 32 | static_cast<uint32_t>(id);
+}
+inline int32_t PackedId(uint64_t packed) { return static_cast<int32_t>(packed & 0xffffffffu); }
 
 // Collects the k most likely tokens of a row into scratch.keys and scratch.ids, ascending by id,
 // and returns how many: min(k, n). scratch.chunk_max must hold the row's chunk maxima, k > 0.
@@ -33,7 +46,6 @@ size_t TopK(const float* logits, size_t n, size_t k, RowScratch& scratch);
 // The first `count` of the row's tokens in falling order; valid until the scratch is used again.
 std::span<const uint64_t> SortedTop(const float* logits, size_t n, size_t count,
                                     RowScratch& scratch);
-inline int32_t PackedId(uint64_t packed) { return static_cast<int32_t>(packed & 0xffffffffu); }
 
 struct Nucleus {
   row_kernels::Cut cut;

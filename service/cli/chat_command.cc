@@ -104,7 +104,7 @@ class Conversation {
   }
 
   absl::Status Generate(ChatHistory::Fitted fitted) {
-    absl::StatusOr<GenerationSpec> spec = sampling_.MakeSpec(model_->info());
+    absl::StatusOr<GenerationSpec> spec = sampling_.MakeSpec(model_->info(), model_->text());
     if (!spec.ok()) return spec.status();
     absl::StatusOr<std::unique_ptr<Completion>> completion =
         model_->Start(std::move(fitted.prompt), *spec, spec->stopping.max_new_tokens);

@@ -72,7 +72,7 @@ class CompareCommand final : public Command {
     if (!settings.ok()) return settings.status();
     absl::StatusOr<std::unique_ptr<LocalModel>> model = LocalModel::Load(*settings);
     if (!model.ok()) return model.status();
-    absl::StatusOr<GenerationSpec> base = sampling_.MakeSpec((*model)->info());
+    absl::StatusOr<GenerationSpec> base = sampling_.MakeSpec((*model)->info(), (*model)->text());
     if (!base.ok()) return base.status();
     absl::StatusOr<std::vector<TokenId>> prompt =
         prompt_.Resolve((*model)->text(), (*model)->info().vocabulary_size);

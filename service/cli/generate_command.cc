@@ -37,6 +37,8 @@ class GenerateCommand final : public Command {
                    "Score every token, with this many alternatives (needs --format json)")
         ->check(WholeNumber(0, 20))
         ->type_name("N");
+    app.add_flag("--logprobs-after", logprobs_after_,
+                 "Score by the distribution that was drawn from, not by the model's own");
     app.add_option("--format", format_, "text, or json: one object at the end")
         ->check(CLI::IsMember({"text", "json"}))
         ->capture_default_str();
@@ -50,6 +52,9 @@ class GenerateCommand final : public Command {
     if (top_logprobs_ && format_ != "json") {
       return absl::InvalidArgumentError("--logprobs: needs --format json");
     }
+    if (logprobs_after_ && !top_logprobs_) {
+      return absl::InvalidArgumentError("--logprobs-after: needs --logprobs");
+    }
     return sampling_.Check();
   }
 
@@ -58,10 +63,11 @@ class GenerateCommand final : public Command {
     if (!settings.ok()) return settings.status();
     absl::StatusOr<std::unique_ptr<LocalModel>> model = LocalModel::Load(*settings);
     if (!model.ok()) return model.status();
-    absl::StatusOr<GenerationSpec> spec = sampling_.MakeSpec((*model)->info());
+    absl::StatusOr<GenerationSpec> spec = sampling_.MakeSpec((*model)->info(), (*model)->text());
     if (!spec.ok()) return spec.status();
     spec->output.logprobs = top_logprobs_.has_value();
     spec->output.top_logprobs = top_logprobs_.value_or(0);
+    spec->output.scored_after_filtering = logprobs_after_;
     spec->output.special_tokens_in_text = special_tokens_;
     absl::StatusOr<std::vector<TokenId>> prompt =
         prompt_.Resolve((*model)->text(), (*model)->info().vocabulary_size);
@@ -96,6 +102,7 @@ class GenerateCommand final : public Command {
   SamplingFlags sampling_;
   ModelFlags model_;
   std::optional<int32_t> top_logprobs_;
+  bool logprobs_after_ = false;
   std::string format_ = "text";
   bool special_tokens_ = false;
   bool quiet_ = false;

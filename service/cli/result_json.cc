@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <cstdlib>
+#include <string>
 
 #include "absl/strings/str_format.h"
 #include "absl/time/time.h"
@@ -37,6 +38,38 @@ Json TimingsJson(const CompletionResult& result) {
   return json;
 }
 
+// The effective settings; lists and groups only where they are in use.
+Json SamplingJson(const SamplingSettings& sampling) {
+  Json json = {{"temperature", FloatJson(sampling.temperature)},
+               {"top_k", sampling.top_k},
+               {"top_p", FloatJson(sampling.top_p)},
+               {"min_p", FloatJson(sampling.min_p)},
+               {"typical_p", FloatJson(sampling.typical_p)},
+               {"top_n_sigma", FloatJson(sampling.top_n_sigma)},
+               {"repetition_penalty", FloatJson(sampling.repetition_penalty)},
+               {"presence_penalty", FloatJson(sampling.presence_penalty)},
+               {"frequency_penalty", FloatJson(sampling.frequency_penalty)},
+               {"penalty_window_tokens", sampling.penalty_window_tokens}};
+  if (sampling.xtc) {
+    json["xtc"] = {{"probability", FloatJson(sampling.xtc->probability)},
+                   {"threshold", FloatJson(sampling.xtc->threshold)}};
+  }
+  if (sampling.dry) {
+    json["dry"] = {{"multiplier", FloatJson(sampling.dry->multiplier)},
+                   {"base", FloatJson(sampling.dry->base)},
+                   {"allowed_length", sampling.dry->allowed_length},
+                   {"window_tokens", sampling.dry->window_tokens},
+                   {"sequence_breakers", sampling.dry->sequence_breakers}};
+  }
+  for (const TokenBias& bias : sampling.logit_bias) {
+    json["logit_bias"][std::to_string(bias.token)] = FloatJson(bias.value);
+  }
+  if (!sampling.allowed_tokens.empty()) json["allowed_tokens"] = sampling.allowed_tokens;
+  if (!sampling.banned_tokens.empty()) json["banned_tokens"] = sampling.banned_tokens;
+  if (!sampling.bad_words.empty()) json["bad_words"] = sampling.bad_words;
+  return json;
+}
+
 }  // namespace
 
 Json FloatJson(float value) {
@@ -66,14 +99,12 @@ Json CompletionJson(const ModelInfo& info, const GenerationSpec& spec,
   if (finish.reason == FinishReason::kStopString) json["stop_string"] = finish.stop_string;
   if (finish.stop_token) json["stop_token"] = *finish.stop_token;
   json["seed"] = spec.sampling.seed;
-  json["sampling"] = {{"temperature", FloatJson(spec.sampling.temperature)},
-                      {"top_k", spec.sampling.top_k},
-                      {"top_p", FloatJson(spec.sampling.top_p)},
-                      {"max_new_tokens", spec.stopping.max_new_tokens},
-                      {"min_new_tokens", spec.stopping.min_new_tokens},
-                      {"stop_strings", spec.stopping.stop_strings},
-                      {"stop_tokens", spec.stopping.stop_tokens},
-                      {"ignore_eos", spec.stopping.ignore_eos}};
+  json["sampling"] = SamplingJson(spec.sampling);
+  json["sampling"].update({{"max_new_tokens", spec.stopping.max_new_tokens},
+                           {"min_new_tokens", spec.stopping.min_new_tokens},
+                           {"stop_strings", spec.stopping.stop_strings},
+                           {"stop_tokens", spec.stopping.stop_tokens},
+                           {"ignore_eos", spec.stopping.ignore_eos}});
   const Usage& usage = result.finished.usage;
   json["usage"] = {{"prompt_tokens", usage.prompt_tokens},
                    {"cached_tokens", usage.cached_tokens},

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "service/cli/flag_checks.h"
 #include "service/cli/number_list.h"
+#include "service/sampling_settings.h"
 
 namespace hocket {
 namespace {
@@ -34,6 +35,7 @@ void SamplingFlags::AddSampling(CLI::App& app) {
 }
 
 void SamplingFlags::AddStopping(CLI::App& app) {
+  filters.Add(app);
   app.add_option_function<std::string>(
          "--seed",
          [this](const std::string& text) {
@@ -79,12 +81,14 @@ absl::Status SamplingFlags::Check() const {
   return absl::OkStatus();
 }
 
-absl::StatusOr<GenerationSpec> SamplingFlags::MakeSpec(const ModelInfo& info) const {
+absl::StatusOr<GenerationSpec> SamplingFlags::MakeSpec(const ModelInfo& info,
+                                                       const ModelText& text) const {
   GenerationSpec spec;
   spec.sampling = info.default_sampling;
   if (temperature) spec.sampling.temperature = *temperature;
   if (top_k) spec.sampling.top_k = *top_k;
   if (top_p) spec.sampling.top_p = *top_p;
+  if (absl::Status status = filters.Apply(info, spec.sampling); !status.ok()) return status;
   spec.sampling.seed = seed ? *seed : DrawSeed();
   spec.stopping.max_new_tokens = max_new_tokens;
   spec.stopping.min_new_tokens = min_new_tokens;
@@ -95,7 +99,9 @@ absl::StatusOr<GenerationSpec> SamplingFlags::MakeSpec(const ModelInfo& info) co
   if (absl::Status status = CheckTokens(stop_tokens, info.vocabulary_size); !status.ok()) {
     return absl::InvalidArgumentError(absl::StrCat("--stop-token: ", status.message()));
   }
-  if (absl::Status status = spec.Validate(); !status.ok()) return status;
+  absl::Status status = spec.Validate();
+  status.Update(EncodeBadWords(text, spec.sampling));
+  if (!status.ok()) return status;
   return spec;
 }
 

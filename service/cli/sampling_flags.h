@@ -11,6 +11,8 @@
 #include "absl/status/statusor.h"
 #include "runtime/generation_spec.h"
 #include "runtime/model_runtime.h"
+#include "service/cli/filter_flags.h"
+#include "service/model_text.h"
 
 namespace CLI {
 class App;
@@ -22,6 +24,7 @@ struct SamplingFlags {
   std::optional<float> temperature;
   std::optional<int32_t> top_k;
   std::optional<float> top_p;
+  FilterFlags filters;
   std::optional<uint64_t> seed;
   int32_t max_new_tokens = 256;
   int32_t min_new_tokens = 0;
@@ -32,14 +35,15 @@ struct SamplingFlags {
 
   // --temperature, --top-k and --top-p; left out by commands that have lists of them.
   void AddSampling(CLI::App& app);
-  // --seed, --max-new-tokens, --min-new-tokens, --stop and the rest.
+  // Every other filter and penalty, --seed, --max-new-tokens, --min-new-tokens, --stop and so on.
   void AddStopping(CLI::App& app);
 
   absl::Status Check() const;
 
   // The effective settings: flags over `info`'s recommendations over defaults, the seed drawn from
-  // the system when not given. INVALID_ARGUMENT for stop tokens that the model does not have.
-  absl::StatusOr<GenerationSpec> MakeSpec(const ModelInfo& info) const;
+  // the system when not given. INVALID_ARGUMENT for tokens that the model does not have. `text`
+  // turns texts into tokens where there are any.
+  absl::StatusOr<GenerationSpec> MakeSpec(const ModelInfo& info, const ModelText& text) const;
 };
 
 }  // namespace hocket

@@ -1,9 +1,10 @@
-#include "runtime/generation_spec.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <limits>
+
+#include "runtime/generation_spec.h"
 
 namespace hocket {
 namespace {
@@ -46,6 +47,47 @@ TEST(GenerationSpec, NamesTheSamplingFieldAndItsValue) {
   GenerationSpec spec;
   spec.sampling.top_k = -3;
   ExpectRefused(spec, "sampling.top_k", "-3");
+}
+
+TEST(GenerationSpec, NamesTheFilterOrPenaltyAndItsRange) {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  const auto refused = [](const std::function<void(SamplingSettings&)>& change,
+                          const std::string& field, const std::string& range) {
+    GenerationSpec spec;
+    change(spec.sampling);
+    ExpectRefused(spec, field, range);
+  };
+  refused([](SamplingSettings& s) { s.min_p = 1.5f; }, "sampling.min_p", "1.5 is outside [0, 1]");
+  refused([](SamplingSettings& s) { s.typical_p = 0; }, "sampling.typical_p", "(0, 1]");
+  refused([](SamplingSettings& s) { s.top_n_sigma = 101; }, "sampling.top_n_sigma", "[0, 100]");
+  refused([](SamplingSettings& s) { s.repetition_penalty = 0; }, "sampling.repetition_penalty",
+          "(0, 100]");
+  refused([&](SamplingSettings& s) { s.presence_penalty = nan; }, "sampling.presence_penalty",
+          "[-100, 100]");
+  refused([](SamplingSettings& s) { s.frequency_penalty = -101; }, "sampling.frequency_penalty",
+          "-101");
+  refused([](SamplingSettings& s) { s.penalty_window_tokens = -1; },
+          "sampling.penalty_window_tokens", "-1");
+  refused(
+      [](SamplingSettings& s) {
+        s.xtc = XtcSettings{2, 0.1f};
+      },
+      "sampling.xtc.probability", "[0, 1]");
+  refused(
+      [](SamplingSettings& s) {
+        s.xtc = XtcSettings{1, 0.6f};
+      },
+      "sampling.xtc.threshold", "(0, 0.5]");
+  refused([](SamplingSettings& s) { s.dry = DrySettings{.base = 9}; }, "sampling.dry.base",
+          "[1, 8]");
+  refused([](SamplingSettings& s) { s.dry = DrySettings{.sequence_breakers = {""}}; },
+          "sampling.dry.sequence_breakers[0]", "empty");
+  refused(
+      [](SamplingSettings& s) {
+        s.logit_bias = {{7, 101}};
+      },
+      "sampling.logit_bias[7]", "[-100, 100]");
+  refused([](SamplingSettings& s) { s.bad_words = {"a\xff"}; }, "sampling.bad_words[0]", "byte 1");
 }
 
 TEST(GenerationSpec, NamesTheStoppingFieldAndItsValue) {

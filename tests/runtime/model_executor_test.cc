@@ -187,9 +187,86 @@ TEST_F(ModelExecutorTest, NothingIsDrawnWhenNoTokensAreAskedFor) {
   EXPECT_EQ(answer.finish->reason, FinishReason::kLength);
 }
 
+TEST_F(ModelExecutorTest, PenaltiesBansAndBiasDecideWhatComesNext) {
+  const std::vector<TokenId> prompt = Encode("voices");
+  const TokenId a = Encode("a")[0];
+  const TokenId b = Encode("b")[0];
+  const TokenId c = Encode("c")[0];
+  UseDecoder([&](std::span<const TokenId>, std::span<float> logits) {
+    logits[a] = 22;
+    logits[b] = 21;
+    logits[c] = 20;
+  });
+  GenerationSpec spec;
+  spec.sampling.temperature = 0;
+  spec.stopping.max_new_tokens = 4;
+  EXPECT_THAT(Run(spec, prompt).tokens, ElementsAre(a, a, a, a));
+  spec.sampling.frequency_penalty = 0.9f;
+  EXPECT_THAT(Run(spec, prompt).tokens, ElementsAre(a, a, b, a));
+  spec.sampling.frequency_penalty = 0;
+  spec.sampling.presence_penalty = 5;
+  EXPECT_THAT(Run(spec, prompt).tokens, ElementsAre(a, b, c, a));
+  spec.sampling.presence_penalty = 0;
+  spec.sampling.repetition_penalty = 1.5f;
+  spec.sampling.penalty_window_tokens = 1;
+  EXPECT_THAT(Run(spec, prompt).tokens, ElementsAre(a, b, a, b));
+  spec.sampling.repetition_penalty = 1;
+  spec.sampling.banned_tokens = {a};
+  EXPECT_THAT(Run(spec, prompt).tokens, ElementsAre(b, b, b, b));
+  spec.sampling.allowed_tokens = {a, c};
+  EXPECT_THAT(Run(spec, prompt).tokens, ElementsAre(c, c, c, c));
+  spec.sampling.allowed_tokens.clear();
+  spec.sampling.banned_tokens.clear();
+  spec.sampling.bad_word_tokens = {{a, a}, {b}};
+  EXPECT_THAT(Run(spec, prompt).tokens, ElementsAre(a, c, a, c));
+  spec.sampling.bad_word_tokens.clear();
+  spec.sampling.logit_bias = {{c, 3}};
+  EXPECT_THAT(Run(spec, prompt).tokens, ElementsAre(c, c, c, c));
+}
+
+TEST_F(ModelExecutorTest, ScoresAreOfWhatWasDrawnFromWhereAsked) {
+  const std::vector<TokenId> prompt = Encode("voices");
+  const TokenId a = Encode("a")[0];
+  const TokenId b = Encode("b")[0];
+  UseDecoder([&](std::span<const TokenId>, std::span<float> logits) {
+    logits[a] = 21;
+    logits[b] = 20;
+  });
+  GenerationSpec spec;
+  spec.sampling.top_k = 2;
+  spec.sampling.logit_bias = {{a, -1}};
+  spec.stopping.max_new_tokens = 1;
+  spec.output.logprobs = true;
+  spec.output.top_logprobs = 5;
+  spec.output.scored_after_filtering = true;
+  const Answer after = Run(spec, prompt);
+  EXPECT_NEAR(after.scores[0].logprob, std::log(0.5), 1e-6);
+  EXPECT_EQ(after.scores[0].top.size(), 2u);
+  spec.output.scored_after_filtering = false;
+  const Answer before = Run(spec, prompt);
+  EXPECT_EQ(before.tokens, after.tokens);
+  EXPECT_EQ(before.scores[0].top.size(), 5u);
+  EXPECT_NEAR(before.scores[0].top[0].logprob, std::log(1 / (1 + std::exp(-1.0))), 1e-4);
+}
+
 GenerationSpec EverythingAsked() {
   GenerationSpec spec;
-  spec.sampling = {.temperature = 0.9f, .top_k = 100, .top_p = 0.95f, .seed = 1234};
+  spec.sampling = {.temperature = 0.9f,
+                   .top_k = 100,
+                   .top_p = 0.95f,
+                   .min_p = 0.001f,
+                   .typical_p = 0.97f,
+                   .top_n_sigma = 4,
+                   .seed = 1234,
+                   .repetition_penalty = 1.1f,
+                   .presence_penalty = 0.2f,
+                   .frequency_penalty = 0.1f,
+                   .penalty_window_tokens = 9,
+                   .dry = DrySettings{.allowed_length = 1},
+                   .xtc = XtcSettings{.probability = 0.4f, .threshold = 0.05f},
+                   .logit_bias = {{3, 1.5f}, {9, -2}},
+                   .banned_tokens = {4},
+                   .bad_word_tokens = {{5, 6}, {7}}};
   spec.stopping.max_new_tokens = 12;
   spec.stopping.ignore_eos = true;
   spec.output.logprobs = true;

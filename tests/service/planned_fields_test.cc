@@ -70,6 +70,12 @@ TEST(PlannedFieldsTest, EachIsRefusedByNameEvenWithItsTypesZero) {
 // Nothing can be set that is neither refused nor told back.
 TEST(PlannedFieldsTest, EverySettingIsEitherPlannedOrEchoed) {
   GenerationSpec spec;
+  spec.sampling.dry.emplace();
+  spec.sampling.xtc.emplace();
+  spec.sampling.logit_bias = {{3, 1.5f}};
+  spec.sampling.allowed_tokens = {3};
+  spec.sampling.banned_tokens = {4};
+  spec.sampling.bad_words = {"bad"};
   spec.stopping.stop_strings = {"stop"};
   spec.stopping.stop_tokens = {1};
   v1::EffectiveSettings effective = EffectiveSettingsOf(spec);

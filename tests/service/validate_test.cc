@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <google/protobuf/text_format.h>
+#include <google/protobuf/util/message_differencer.h>
 #include <gtest/gtest.h>
 
 #include <string>
@@ -62,7 +63,43 @@ TEST_F(ValidateTest, RefusalsNameTheFieldAndTheRange) {
       {"text: 'x' sampling { top_p: 0 }", kInvalid, "sampling.top_p: 0 is out of range (0, 1]"},
       {"text: 'x' sampling { top_p: 1.5 }", kInvalid, "sampling.top_p: 1.5"},
       {"text: 'x' sampling { top_p: nan }", kInvalid, "sampling.top_p: nan"},
-      {"text: 'x' sampling { min_p: 0 }", kPlanned, "sampling.min_p: not implemented"},
+      {"text: 'x' sampling { min_p: 1.1 }", kInvalid, "sampling.min_p: 1.1 is out of range [0, 1]"},
+      {"text: 'x' sampling { typical_p: 0 }", kInvalid,
+       "sampling.typical_p: 0 is out of range (0, 1]"},
+      {"text: 'x' sampling { top_n_sigma: -1 }", kInvalid,
+       "sampling.top_n_sigma: -1 is out of range [0, 100]"},
+      {"text: 'x' sampling { repetition_penalty: 0 }", kInvalid,
+       "sampling.repetition_penalty: 0 is out of range (0, 100]"},
+      {"text: 'x' sampling { presence_penalty: nan }", kInvalid,
+       "sampling.presence_penalty: nan is out of range [-100, 100]"},
+      {"text: 'x' sampling { frequency_penalty: 101 }", kInvalid,
+       "sampling.frequency_penalty: 101 is out of range [-100, 100]"},
+      {"text: 'x' sampling { penalty_window_tokens: 4097 }", kInvalid,
+       "sampling.penalty_window_tokens: 4097 is out of range [0, 4096]"},
+      {"text: 'x' sampling { xtc { threshold: 0.6 } }", kInvalid,
+       "sampling.xtc.threshold: 0.6 is out of range (0, 0.5]"},
+      {"text: 'x' sampling { xtc { probability: 2 } }", kInvalid,
+       "sampling.xtc.probability: 2 is out of range [0, 1]"},
+      {"text: 'x' sampling { dry { base: 0.5 } }", kInvalid,
+       "sampling.dry.base: 0.5 is out of range [1, 8]"},
+      {"text: 'x' sampling { dry { multiplier: -1 } }", kInvalid,
+       "sampling.dry.multiplier: -1 is out of range [0, 100]"},
+      {"text: 'x' sampling { dry { allowed_length: 0 } }", kInvalid,
+       "sampling.dry.allowed_length: 0 is out of range [1, 1024]"},
+      {"text: 'x' sampling { dry { window_tokens: -1 } }", kInvalid,
+       "sampling.dry.window_tokens: -1 is out of range [0, 4096]"},
+      {"text: 'x' sampling { dry { sequence_breakers: '' } }", kInvalid,
+       "sampling.dry.sequence_breakers[0]: is empty"},
+      {"text: 'x' sampling { logit_bias { key: 256 value: 1 } }", kInvalid,
+       "sampling.logit_bias: 256 is out of range [0, 255]"},
+      {"text: 'x' sampling { logit_bias { key: 7 value: 101 } }", kInvalid,
+       "sampling.logit_bias[7]: 101 is out of range [-100, 100]"},
+      {"text: 'x' sampling { allowed_tokens: [3, -1] }", kInvalid,
+       "sampling.allowed_tokens[1]: -1 is out of range [0, 255]"},
+      {"text: 'x' sampling { allowed_tokens: 3 banned_tokens: 3 }", kInvalid,
+       "sampling.allowed_tokens: all of them are in sampling.banned_tokens too"},
+      {"text: 'x' sampling { banned_tokens: 256 }", kInvalid, "sampling.banned_tokens[0]: 256"},
+      {"text: 'x' sampling { bad_words: ['a', ''] }", kInvalid, "sampling.bad_words[1]: is empty"},
       {"text: 'x' stopping { max_new_tokens: -1 }", kInvalid, "stopping.max_new_tokens: -1"},
       {"text: 'x' stopping { max_new_tokens: 4095 }", kInvalid,
        "stopping.max_new_tokens: 2 prompt tokens and 4095 new ones are more than the context of "
@@ -80,8 +117,6 @@ TEST_F(ValidateTest, RefusalsNameTheFieldAndTheRange) {
        "output.top_logprobs: 1 contradicts output.logprobs: false"},
       {"text: 'x' output { prompt_logprobs: false prompt_top_logprobs: 1 }", kInvalid,
        "output.prompt_top_logprobs: 1 contradicts"},
-      {"text: 'x' output { logprobs_stage: 2 }", kPlanned,
-       "output.logprobs_stage: not implemented"},
       {"text: 'x' context { policy: CONTEXT_POLICY_ROLL }", kPlanned,
        "context.policy: not implemented yet (CONTEXT_POLICY_ROLL)"},
   };
@@ -90,6 +125,41 @@ TEST_F(ValidateTest, RefusalsNameTheFieldAndTheRange) {
     EXPECT_EQ(status.code(), row.code) << row.request << "\n" << status;
     EXPECT_THAT(std::string(status.message()), StartsWith(row.message_start)) << row.request;
   }
+}
+
+TEST_F(ValidateTest, EverySamplingSettingIsReadAndEchoed) {
+  const std::string settings =
+      "temperature: 0.5 top_k: 7 top_p: 0.75 seed: 9 min_p: 0.25 typical_p: 0.5 top_n_sigma: 2 "
+      "repetition_penalty: 1.5 presence_penalty: 0.5 frequency_penalty: -0.5 "
+      "penalty_window_tokens: 64 dry { multiplier: 1 base: 2 allowed_length: 3 window_tokens: 99 "
+      "sequence_breakers: '.' } xtc { probability: 0.25 threshold: 0.125 } "
+      "logit_bias { key: 5 value: -2 } logit_bias { key: 2 value: 4 } allowed_tokens: [1, 2, 5] "
+      "banned_tokens: 1 bad_words: 'no'";
+  const absl::StatusOr<ValidRequest> valid = Generate("text: 'x' sampling { " + settings + " }");
+  ASSERT_TRUE(valid.ok()) << valid.status();
+  const SamplingSettings& sampling = valid->spec->sampling;
+  EXPECT_EQ(sampling.min_p, 0.25f);
+  EXPECT_EQ(sampling.penalty_window_tokens, 64);
+  EXPECT_EQ(sampling.dry, (DrySettings{1, 2, 3, 99, {"."}}));
+  EXPECT_EQ(sampling.xtc, (XtcSettings{0.25f, 0.125f}));
+  EXPECT_THAT(sampling.logit_bias, ElementsAre(TokenBias{2, 4}, TokenBias{5, -2}));
+  EXPECT_THAT(sampling.bad_word_tokens,
+              ElementsAre(ElementsAre(' ', 'n', 'o'), ElementsAre('n', 'o')));
+  EXPECT_TRUE(google::protobuf::util::MessageDifferencer::Equals(
+      valid->effective.sampling(), Parse<v1::SamplingSettings>(settings)))
+      << valid->effective.sampling().DebugString();
+}
+
+TEST_F(ValidateTest, WhatIsLeftOutOfDryAndXtcGetsItsDefault) {
+  const absl::StatusOr<ValidRequest> valid = Generate("text: 'x' sampling { dry { } xtc { } }");
+  ASSERT_TRUE(valid.ok()) << valid.status();
+  const v1::SamplingSettings& sampling = valid->effective.sampling();
+  EXPECT_EQ(sampling.dry().multiplier(), 0.8f);
+  EXPECT_EQ(sampling.dry().base(), 1.75f);
+  EXPECT_EQ(sampling.dry().allowed_length(), 2);
+  EXPECT_THAT(sampling.dry().sequence_breakers(), ElementsAre("\n", ":", "\"", "*"));
+  EXPECT_EQ(sampling.xtc().probability(), 0.5f);
+  EXPECT_EQ(sampling.xtc().threshold(), 0.1f);
 }
 
 TEST_F(ValidateTest, UnknownEnumValuesAreRefused) {

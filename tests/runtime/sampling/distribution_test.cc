@@ -2,10 +2,11 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <random>
 
 #include "runtime/sampling/philox.h"
 #include "runtime/sampling/row_sampler.h"
-#include "tests/runtime/sampling/reference_sampler.h"
+#include "tests/runtime/sampling/reference_chain.h"
 
 namespace hocket {
 namespace {
@@ -20,19 +21,13 @@ void ExpectFollows(RowRequest request, uint64_t seed) {
   std::vector<float> logits(kVocabulary);
   for (float& logit : logits) logit = normal(random);
 
-  std::vector<float> allowed = logits;
-  for (TokenId id : request.masked) allowed[id] = -std::numeric_limits<float>::infinity();
-  const std::vector<TokenId> order = FallingOrder(allowed);
-  const std::vector<double> softmax = Softmax(allowed, request.temperature);
-  const std::vector<double> expected =
-      Renormalized(softmax, order, KeptCount(softmax, order, request, 0));
+  const std::vector<double> expected = RunReference(logits, request).probabilities;
 
   std::vector<int> drawn(kVocabulary);
   RowScratch scratch(kVocabulary);
-  std::vector<float> masked(request.masked.size());
   for (int position = 0; position < kDraws; ++position) {
     request.random = RandomBits(seed, 0, position);
-    ++drawn[SampleRow(logits, request, scratch, masked, {}).token];
+    ++drawn[SampleRow(logits, request, scratch, {}).token];
   }
 
   double chi_square = 0;
@@ -75,6 +70,32 @@ TEST(Distribution, Masked) {
   ExpectFollows({.top_p = 0.95f, .masked = masked}, 17);
 }
 
+TEST(Distribution, MinP) { ExpectFollows({.temperature = 1.5f, .min_p = 0.03f}, 18); }
+TEST(Distribution, TypicalP) { ExpectFollows({.typical_p = 0.7f}, 19); }
+TEST(Distribution, TopNSigma) { ExpectFollows({.temperature = 2, .top_n_sigma = 1.5f}, 20); }
+TEST(Distribution, Xtc) { ExpectFollows({.xtc_threshold = 0.04f}, 21); }
+TEST(Distribution, AllFilters) {
+  ExpectFollows({.temperature = 1.4f,
+                 .top_k = 100,
+                 .top_p = 0.97f,
+                 .min_p = 0.02f,
+                 .typical_p = 0.9f,
+                 .top_n_sigma = 3,
+                 .xtc_threshold = 0.1f},
+                22);
+}
+TEST(Distribution, Penalties) {
+  std::vector<TokenCount> counts;
+  for (TokenId id = 0; id < 150; ++id) counts.push_back({id, 1 + id % 3, id % 3});
+  const std::vector<TokenBias> bias = {{200, 4}, {17, -3}};
+  const LogitEdits edits{.bias = bias,
+                         .counts = counts,
+                         .repetition_penalty = 1.2f,
+                         .presence_penalty = 0.5f,
+                         .frequency_penalty = 0.3f};
+  ExpectFollows({.top_p = 0.95f, .edits = &edits}, 23);
+}
+
 // Over seeds and over choices the draws are as independent as over positions.
 TEST(Distribution, AcrossSeedsAndChoices) {
   std::vector<float> logits(16, 0.0f);
@@ -85,7 +106,7 @@ TEST(Distribution, AcrossSeedsAndChoices) {
     for (int i = 0; i < kDraws; ++i) {
       RowRequest request;
       request.random = over_seeds ? RandomBits(i, 0, 5) : RandomBits(9, i, 5);
-      const TokenId token = SampleRow(logits, request, scratch, {}, {}).token;
+      const TokenId token = SampleRow(logits, request, scratch, {}).token;
       ++pairs[previous * 16 + token];
       previous = token;
     }

@@ -22,10 +22,9 @@ struct Sampled : RowResult {
 Sampled Sample(std::vector<float> logits, const RowRequest& request) {
   const std::vector<float> before = logits;
   RowScratch scratch(logits.size());
-  std::vector<float> masked(request.masked.size());
   Sampled result;
   result.top.resize(request.top_logprobs);
-  static_cast<RowResult&>(result) = SampleRow(logits, request, scratch, masked, result.top);
+  static_cast<RowResult&>(result) = SampleRow(logits, request, scratch, result.top);
   result.top.resize(result.top_count);
   for (size_t i = 0; i < logits.size(); ++i) {
     EXPECT_TRUE(logits[i] == before[i] || std::isnan(before[i])) << "logit " << i << " was changed";

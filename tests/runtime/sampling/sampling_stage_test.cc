@@ -35,7 +35,14 @@ struct Batch {
   std::vector<float> logits;
   std::vector<SamplingRows::Row> settings;
   std::vector<TokenId> masked = {5, 9, 400};
+  std::vector<TokenCount> counts = {{3, 1, 0}, {77, 4, 2}, {1002, 1, 1}};
+  std::vector<TokenBias> bias = {{12, 5}, {900, -100}};
+  std::vector<uint32_t> mask = std::vector<uint32_t>((kVocabulary + 31) / 32, 0x6db6db6d);
+  LogitEdits penalties{
+      .bias = bias, .counts = counts, .repetition_penalty = 1.3f, .frequency_penalty = 0.2f};
+  LogitEdits behind_mask{.counts = counts, .presence_penalty = 1, .constraint = mask};
 
+  Batch(const Batch&) = delete;
   explicit Batch(uint64_t seed) {
     std::mt19937_64 random(seed);
     for (int32_t row = 0; row < kRows; ++row) {
@@ -46,6 +53,13 @@ struct Batch {
       setting.temperature = row % 4 == 0 ? 0 : 0.2f * static_cast<float>(row);
       setting.top_k = row % 3 == 0 ? 40 : 0;
       setting.top_p = row % 5 == 0 ? 1 : 0.8f;
+      setting.min_p = row % 7 == 2 ? 0.05f : 0;
+      setting.typical_p = row % 11 == 3 ? 0.9f : 1;
+      setting.top_n_sigma = row % 9 == 4 ? 1.5f : 0;
+      setting.xtc_probability = row % 5 == 2 ? 0.5f : 0;
+      setting.xtc_threshold = 0.1f;
+      if (row % 4 == 3) setting.edits = row % 8 == 3 ? &penalties : &behind_mask;
+      setting.scored_after = row % 4 == 2;
       setting.seed = random();
       setting.choice_index = row % 2;
       setting.position = 100 + row;
@@ -125,6 +139,26 @@ TEST(SamplingStage, DrawsDependOnSeedChoiceAndPosition) {
   EXPECT_NE(draw(43, 0, 10), token);
   EXPECT_NE(draw(42, 1, 10), token);
   EXPECT_NE(draw(42, 0, 11), token);
+}
+
+TEST(SamplingStage, XtcActsWithItsProbabilityAndItsOwnRandomNumbers) {
+  std::vector<float> logits(kVocabulary, -20.0f);
+  logits[4] = 2;
+  logits[8] = 1;
+  SamplingStage stage(kVocabulary, 1);
+  int second = 0;
+  constexpr int kDraws = 4000;
+  for (int position = 0; position < kDraws; ++position) {
+    SamplingRows rows;
+    rows.Add({.temperature = 0.05f,
+              .xtc_probability = 0.3f,
+              .xtc_threshold = 1e-9f,
+              .seed = 7,
+              .position = position});
+    stage.Run(logits, rows);
+    if (stage.result(0).token == 8) ++second;
+  }
+  EXPECT_NEAR(second / static_cast<double>(kDraws), 0.3, 0.03);
 }
 
 TEST(SamplingStage, AllocatesNothingOnceItsVectorsHaveGrown) {
