@@ -147,6 +147,16 @@ absl::Status StoppingSettings::Validate() const {
         "stopping.min_new_tokens",
         absl::StrCat(min_new_tokens, " is more than max_new_tokens, which is ", max_new_tokens));
   }
+  if (time_limit <= absl::ZeroDuration()) {
+    status.Update(FieldError("stopping.time_limit", absl::StrCat(absl::FormatDuration(time_limit),
+                                                                 " is not more than 0")));
+  }
+  if (repetition) {
+    status.Update(CheckRange("stopping.repetition_detection.max_pattern_tokens",
+                             repetition->max_pattern_tokens, 1, 1024));
+    status.Update(
+        CheckRange("stopping.repetition_detection.min_repeats", repetition->min_repeats, 2, 1024));
+  }
   status.Update(CheckCount("stopping.stop_tokens", stop_tokens.size(), kMaxStopTokens));
   status.Update(
       CheckTexts("stopping.stop_strings", stop_strings, kMaxStopStrings, kMaxStopStringBytes));

@@ -5,16 +5,20 @@
 #define HOCKET_RUNTIME_GENERATION_SPEC_H_
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/time/time.h"
 #include "runtime/sampling/dry.h"
 #include "runtime/sampling/row_request.h"
 #include "scheduler/step.h"
 
 namespace hocket {
+
+class Grammar;
 
 struct XtcSettings {
   float probability = 0.5f;  // That the filter acts at a token; in [0, 1].
@@ -49,6 +53,13 @@ struct SamplingSettings {
   absl::Status Validate() const;
 };
 
+// Ends a choice whose last tokens are one pattern, repeated.
+struct RepetitionSettings {
+  int32_t max_pattern_tokens = 64;  // In [1, 1024].
+  int32_t min_repeats = 4;          // In [2, 1024].
+  bool operator==(const RepetitionSettings&) const = default;
+};
+
 struct StoppingSettings {
   int32_t max_new_tokens = 256;
   int32_t min_new_tokens = 0;        // Stop tokens cannot be drawn before this many tokens.
@@ -56,6 +67,9 @@ struct StoppingSettings {
   bool ignore_eos = false;           // The model's own end-of-text tokens do not end the text.
   std::vector<std::string> stop_strings;
   bool include_stop_string = false;  // Whether the text returned keeps the stop string.
+  bool stop_at_sentence_end = false;
+  absl::Duration time_limit = absl::InfiniteDuration();  // From the sequence's first plan.
+  std::optional<RepetitionSettings> repetition = {};
 
   absl::Status Validate() const;  // Sizes and ranges; the limits are constants in the source.
 };
@@ -69,6 +83,7 @@ struct OutputSettings {
   int32_t prompt_top_logprobs = 0;
   // Scores of generated tokens are of the distribution that they were drawn from, not the model's.
   bool scored_after_filtering = false;
+  int32_t explained_candidates = 0;  // So many likely tokens are followed through the chain.
   bool special_tokens_in_text = false;
   EmbeddingPooling embedding = EmbeddingPooling::kNone;
   bool normalize_embedding = true;
@@ -80,6 +95,7 @@ struct GenerationSpec {
   SamplingSettings sampling;
   StoppingSettings stopping;
   OutputSettings output;
+  std::shared_ptr<const Grammar> grammar = {};  // What the text must match; null: anything.
 
   absl::Status Validate() const;
 };

@@ -154,6 +154,7 @@ absl::Status ModelExecutor::Sample(std::span<const float> hidden, StepResult& re
     if (!status.ok()) return status;
     result.timings.forward_seconds += stopwatch.Lap();
 
+    ComputeMasks(wanted, result);
     sampling_rows_.Clear();
     for (const LogitsRow& row : wanted) {
       SequenceState& state = *states_[row.row];
@@ -169,6 +170,20 @@ absl::Status ModelExecutor::Sample(std::span<const float> hidden, StepResult& re
     result.timings.text_seconds += stopwatch.Lap();
   }
   return absl::OkStatus();
+}
+
+// What the grammars allow next, each by one thread: a mask takes as long as many rows' draws.
+void ModelExecutor::ComputeMasks(std::span<const LogitsRow> wanted, StepResult& result) {
+  constrained_.clear();
+  for (const LogitsRow& row : wanted) {
+    if (row.draws && states_[row.row]->HasGrammar()) constrained_.push_back(row.row);
+  }
+  const auto count = static_cast<int32_t>(constrained_.size());
+#pragma omp parallel for schedule(dynamic, 1) num_threads(std::max(info_.threads, 1)) if (count > 1)
+  for (int32_t i = 0; i < count; ++i) {
+    const absl::Status status = states_[constrained_[i]]->ComputeMask();
+    if (!status.ok()) result.outcomes[constrained_[i]].status = status;
+  }
 }
 
 absl::Status ModelExecutor::ComputeLogits(std::span<const float> hidden,
@@ -200,6 +215,10 @@ void ModelExecutor::TakeOutcome(const LogitsRow& wanted, int32_t sampled_row, Ou
     return;
   }
   if (state.WantsScores()) outcome.scores.push_back(ScoreOf(row, stage_.top(sampled_row)));
+  if (state.ExplainedCandidates() > 0) {
+    outcome.explanations.push_back(
+        stage_.Explain(logits_, sampling_rows_, sampled_row, state.ExplainedCandidates()));
+  }
   outcome.status = state.Accept(row.token, outcome);
 }
 

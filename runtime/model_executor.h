@@ -48,6 +48,7 @@ class ModelExecutor final : public Executor {
   void FindWantedOutputs(const StepPlan& plan, StepResult& result);
   void Pool(const StepPlan& plan, std::span<const float> hidden, StepResult& result);
   absl::Status Sample(std::span<const float> hidden, StepResult& result);
+  void ComputeMasks(std::span<const LogitsRow> wanted, StepResult& result);
   absl::Status ComputeLogits(std::span<const float> hidden, std::span<const LogitsRow> wanted);
   void TakeOutcome(const LogitsRow& wanted, int32_t sampled_row, Outcome& outcome);
 
@@ -66,6 +67,7 @@ class ModelExecutor final : public Executor {
   std::vector<float> gathered_;                      // [logits_rows_, hidden_size]
   std::vector<float> logits_;                        // [logits_rows_, vocabulary_size]
   SamplingRows sampling_rows_;
+  std::vector<int32_t> constrained_;  // Plan rows that draw under a grammar.
 };
 
 }  // namespace hocket

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 
 namespace hocket {
 namespace {
@@ -46,7 +47,13 @@ SequenceState::SequenceState(const SequenceStart& start, const Tokenizer* tokeni
       pooling_(spec_->output.embedding, spec_->output.normalize_embedding, prompt_tokens()),
       rules_(LogitRules::Make(spec_->sampling, *prompt_, tokenizer, info.vocabulary_size)),
       detokenizer_(tokenizer, *prompt_, !spec_->output.special_tokens_in_text),
-      stop_matcher_(spec_->stopping.stop_strings, spec_->stopping.include_stop_string) {}
+      stop_matcher_(spec_->stopping.stop_strings, spec_->stopping.include_stop_string),
+      started_(absl::Now()) {
+  if (HasGrammar()) mask_.resize((static_cast<size_t>(info.vocabulary_size) + 31) / 32);
+  if (const auto& repetition = spec_->stopping.repetition) {
+    repetition_.emplace(repetition->max_pattern_tokens, repetition->min_repeats);
+  }
+}
 
 absl::Status SequenceState::CheckRow(const PlanRow& row) const {
   const int32_t known = prompt_tokens() + generated_tokens_;
@@ -93,8 +100,9 @@ SamplingRows::Row SequenceState::DrawRow(int32_t position) {
   row.choice_index = choice_index_;
   row.position = position;
   if (generated_tokens_ < spec_->stopping.min_new_tokens) row.masked = stop_tokens_;
-  if (rules_ != nullptr) {
-    edits_ = rules_->Edits();
+  if (rules_ != nullptr || HasGrammar()) {
+    edits_ = rules_ != nullptr ? rules_->Edits() : LogitEdits();
+    edits_.constraint = mask_;
     row.edits = &edits_;
   }
   row.scored = spec_->output.logprobs;
@@ -122,6 +130,15 @@ bool SequenceState::IsStopToken(TokenId token) const {
   return std::binary_search(stop_tokens_.begin(), stop_tokens_.end(), token);
 }
 
+absl::Status SequenceState::ComputeMask() {
+  if (matcher_ == nullptr) {
+    absl::StatusOr<std::unique_ptr<GrammarMatcher>> matcher = spec_->grammar->NewMatcher();
+    if (!matcher.ok()) return matcher.status();
+    matcher_ = *std::move(matcher);
+  }
+  return matcher_->Mask(mask_);
+}
+
 absl::Status SequenceState::Accept(TokenId token, Outcome& outcome) {
   ++generated_tokens_;
   if (rules_ != nullptr) rules_->Append(token);
@@ -130,23 +147,57 @@ absl::Status SequenceState::Accept(TokenId token, Outcome& outcome) {
     return End({.reason = FinishReason::kStopToken, .stop_string = {}, .stop_token = token},
                outcome);
   }
+  bool complete = false;
+  if (matcher_ != nullptr) {
+    const absl::StatusOr<bool> accepted = matcher_->Accept(token);
+    if (!accepted.ok()) return accepted.status();
+    complete = *accepted;
+  }
+  if (absl::Status status = AppendText(token, outcome); !status.ok()) return status;
+  const std::optional<FinishReason> reason = EndAfter(token, complete);
+  if (outcome.finish.has_value() || !reason.has_value()) return absl::OkStatus();
+  return End({.reason = *reason, .stop_string = {}, .stop_token = {}}, outcome);
+}
+
+// The token's text, up to a stop string or to the end of a sentence.
+absl::Status SequenceState::AppendText(TokenId token, Outcome& outcome) {
   absl::StatusOr<std::string> text = detokenizer_.Append(token);
   if (!text.ok()) return text.status();
+  bool sentence_ended = false;
+  if (spec_->stopping.stop_at_sentence_end) {
+    const size_t end = sentence_end_.Append(*text);
+    sentence_ended = end != std::string::npos;
+    if (sentence_ended && generated_tokens_ < spec_->stopping.min_new_tokens) {  // The next one.
+      sentence_ended = false;
+      sentence_end_ = SentenceEnd();
+      sentence_end_.Append(std::string_view(*text).substr(end));
+    }
+    if (sentence_ended) text->resize(end);
+  }
   StopMatcher::Piece piece = stop_matcher_.Append(*text);
   outcome.text += piece.text;
   if (piece.stop.has_value()) {
     outcome.finish = {.reason = FinishReason::kStopString,
                       .stop_string = *std::move(piece.stop),
                       .stop_token = std::nullopt};
-    return absl::OkStatus();
-  }
-  if (generated_tokens_ >= spec_->stopping.max_new_tokens) {
-    return End({.reason = FinishReason::kLength, .stop_string = {}, .stop_token = {}}, outcome);
-  }
-  if (prompt_tokens() + generated_tokens_ >= max_context_tokens_) {
-    return End({.reason = FinishReason::kContext, .stop_string = {}, .stop_token = {}}, outcome);
+  } else if (sentence_ended) {
+    outcome.text += stop_matcher_.Finish();
+    outcome.finish = {.reason = FinishReason::kSentence, .stop_string = {}, .stop_token = {}};
   }
   return absl::OkStatus();
+}
+
+// Why the answer ends with this token, apart from its text.
+std::optional<FinishReason> SequenceState::EndAfter(TokenId token, bool complete) {
+  const StoppingSettings& stopping = spec_->stopping;
+  const bool repeats = repetition_.has_value() && repetition_->Append(token);
+  if (complete) return FinishReason::kConstraint;
+  if (repeats) return FinishReason::kRepetition;
+  if (generated_tokens_ >= stopping.max_new_tokens) return FinishReason::kLength;
+  if (prompt_tokens() + generated_tokens_ >= max_context_tokens_) return FinishReason::kContext;
+  const bool limited = stopping.time_limit != absl::InfiniteDuration();
+  if (limited && absl::Now() - started_ >= stopping.time_limit) return FinishReason::kTimeLimit;
+  return std::nullopt;
 }
 
 absl::Status SequenceState::End(Finish finish, Outcome& outcome) {

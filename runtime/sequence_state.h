@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -14,8 +15,11 @@
 #include "runtime/logit_rules.h"
 #include "runtime/model_runtime.h"
 #include "runtime/prompt_pooling.h"
+#include "runtime/repetition_detector.h"
 #include "runtime/sampling/sampling_stage.h"
 #include "runtime/text/detokenizer.h"
+#include "runtime/text/grammar.h"
+#include "runtime/text/sentence_end.h"
 #include "runtime/text/stop_matcher.h"
 #include "runtime/text/tokenizer.h"
 #include "scheduler/step.h"
@@ -38,6 +42,11 @@ class SequenceState {
   // has not been scored yet.
   bool ScoresAfter(int32_t position) const;
 
+  // Where a grammar says what may come next: works that out for the token to be drawn. To be called
+  // before DrawRow, on any one thread.
+  bool HasGrammar() const { return spec_->grammar != nullptr; }
+  absl::Status ComputeMask();
+
   // The rows that the sampling stage is asked for: the score of the prompt token at `position`, or
   // a draw of the token there. The spans within are valid until this changes.
   SamplingRows::Row ScoreRow(int32_t position) const;
@@ -53,11 +62,14 @@ class SequenceState {
   // Nothing is to be drawn: the answer ends with the prompt.
   bool EndsWithPrompt() const { return spec_->stopping.max_new_tokens == 0; }
   bool WantsScores() const { return spec_->output.logprobs; }
+  int32_t ExplainedCandidates() const { return spec_->output.explained_candidates; }
   int32_t prompt_tokens() const { return static_cast<int32_t>(prompt_->size()); }
   PromptPooling& pooling() { return pooling_; }
 
  private:
   bool IsStopToken(TokenId token) const;
+  absl::Status AppendText(TokenId token, Outcome& outcome);
+  std::optional<FinishReason> EndAfter(TokenId token, bool complete);
   absl::Status End(Finish finish, Outcome& outcome);
 
   std::shared_ptr<const GenerationSpec> spec_;
@@ -69,10 +81,15 @@ class SequenceState {
   std::vector<TokenScore> held_scores_;  // Of prompt tokens that are in a chunk still to come.
   int32_t next_scored_ = 1;              // The first prompt position without a score.
   PromptPooling pooling_;
-  std::unique_ptr<LogitRules> rules_;  // Null where no setting changes logits.
-  LogitEdits edits_;                   // What the row to be drawn points at.
+  std::unique_ptr<LogitRules> rules_;        // Null where no setting changes logits.
+  LogitEdits edits_;                         // What the row to be drawn points at.
+  std::unique_ptr<GrammarMatcher> matcher_;  // Null without a grammar, or before the first mask.
+  std::vector<uint32_t> mask_;               // Bits, [vocabulary / 32]; empty without a grammar.
   Detokenizer detokenizer_;
   StopMatcher stop_matcher_;
+  SentenceEnd sentence_end_;
+  std::optional<RepetitionDetector> repetition_;
+  absl::Time started_;
 };
 
 }  // namespace hocket

@@ -33,6 +33,10 @@ enum class FinishReason {
   kDeadline,    // The request's own deadline passed.
   kShutdown,    // The server drained and its grace period ran out.
   kError,       // The sequence's own step failed; the status says why.
+  kConstraint,  // The text is complete under its constraint.
+  kSentence,    // A sentence ended, and that was asked for.
+  kTimeLimit,   // The time limit passed.
+  kRepetition,  // The text repeated itself, and that was to be noticed.
 };
 
 // A sequence that the executor meets for the first time. It keeps per-sequence state (random
@@ -97,6 +101,20 @@ struct TokenScore {
   std::vector<TokenLogprob> top;
 };
 
+// What one part of the sampling chain leaves of some tokens.
+struct ExplainedStage {
+  std::string name;                  // "model", "temperature", "top-p", ...
+  int32_t kept = 0;                  // Tokens of the whole vocabulary that may still come.
+  std::vector<float> probabilities;  // Of Explanation::candidates; 0 for those not kept.
+};
+
+// Why a token was drawn; for people, at the command line.
+struct Explanation {
+  TokenId token = 0;
+  std::vector<TokenId> candidates;  // The model's likeliest, then the token if it is none of them.
+  std::vector<ExplainedStage> stages;  // In the order in which they act.
+};
+
 struct Finish {
   FinishReason reason = FinishReason::kLength;
   std::string stop_string;            // With kStopString: the one that matched.
@@ -111,6 +129,7 @@ struct Outcome {
   std::vector<TokenScore> scores;  // One per token of `tokens` where asked, else empty.
   std::vector<TokenScore> prompt_scores;  // Of this chunk's prompt tokens where asked; the prompt's
                                           // first token has no score and is left out.
+  std::vector<Explanation> explanations;  // One per token of `tokens` where asked, else empty.
   std::string text;              // Valid UTF-8 that can no longer become part of a stop string.
   std::vector<float> embedding;  // [hidden], on the prompt's last chunk where asked, else empty.
   std::optional<Finish> finish;  // Set when this was the sequence's last token.

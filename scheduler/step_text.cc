@@ -23,6 +23,14 @@ std::string_view FinishReasonName(FinishReason reason) {
       return "shutdown";
     case FinishReason::kError:
       return "error";
+    case FinishReason::kConstraint:
+      return "constraint";
+    case FinishReason::kSentence:
+      return "sentence";
+    case FinishReason::kTimeLimit:
+      return "time_limit";
+    case FinishReason::kRepetition:
+      return "repetition";
   }
   return "unknown";
 }

@@ -92,6 +92,14 @@ v1::FinishReason FinishReasonOf(FinishReason reason) {
       return v1::FINISH_REASON_SHUTDOWN;
     case FinishReason::kError:
       return v1::FINISH_REASON_ERROR;
+    case FinishReason::kConstraint:
+      return v1::FINISH_REASON_CONSTRAINT;
+    case FinishReason::kSentence:
+      return v1::FINISH_REASON_SENTENCE;
+    case FinishReason::kTimeLimit:
+      return v1::FINISH_REASON_TIME_LIMIT;
+    case FinishReason::kRepetition:
+      return v1::FINISH_REASON_REPETITION;
   }
   return v1::FINISH_REASON_UNSPECIFIED;
 }

@@ -1,12 +1,16 @@
 #include "service/model_text.h"
 
+#include "absl/synchronization/mutex.h"
+
 namespace hocket {
 namespace {
 
 class RuntimeText : public ModelText {
  public:
   explicit RuntimeText(const ModelRuntime& runtime)
-      : tokenizer_(runtime.tokenizer()), chat_template_(runtime.chat_template()) {}
+      : info_(runtime.info()),
+        tokenizer_(runtime.tokenizer()),
+        chat_template_(runtime.chat_template()) {}
 
   absl::StatusOr<std::vector<TokenId>> Encode(std::string_view text,
                                               bool add_special_tokens) const override {
@@ -22,6 +26,20 @@ class RuntimeText : public ModelText {
     return tokenizer_.IdToPiece(token);
   }
 
+  absl::StatusOr<std::shared_ptr<const Grammar>> CompileGrammar(
+      GrammarKind kind, std::string_view text) const override {
+    {
+      absl::MutexLock lock(&grammar_mutex_);
+      if (grammar_vocabulary_ == nullptr) {
+        absl::StatusOr<std::unique_ptr<GrammarVocabulary>> made =
+            GrammarVocabulary::Make(tokenizer_, info_.end_of_text_tokens, info_.vocabulary_size);
+        if (!made.ok()) return made.status();
+        grammar_vocabulary_ = *std::move(made);
+      }
+    }
+    return grammar_vocabulary_->Compile(kind, text);  // Never changed once made.
+  }
+
   bool has_chat_template() const override { return chat_template_ != nullptr; }
 
   absl::StatusOr<std::string> RenderChat(const std::vector<ChatMessage>& messages,
@@ -33,8 +51,11 @@ class RuntimeText : public ModelText {
   }
 
  private:
+  const ModelInfo& info_;
   const Tokenizer& tokenizer_;
   const ChatTemplate* chat_template_;
+  mutable absl::Mutex grammar_mutex_;
+  mutable std::unique_ptr<GrammarVocabulary> grammar_vocabulary_;  // Made for the first grammar.
 };
 
 }  // namespace

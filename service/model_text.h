@@ -14,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "runtime/model_runtime.h"
 #include "runtime/text/chat_template.h"
+#include "runtime/text/grammar.h"
 #include "scheduler/step.h"
 
 namespace hocket {
@@ -28,6 +29,9 @@ class ModelText {
   virtual absl::StatusOr<std::string> Decode(std::span<const TokenId> tokens,
                                              bool skip_special_tokens) const = 0;
   virtual std::optional<std::string> IdToPiece(TokenId token) const = 0;
+  // As GrammarVocabulary::Compile; INVALID_ARGUMENT says what is wrong with `text`.
+  virtual absl::StatusOr<std::shared_ptr<const Grammar>> CompileGrammar(
+      GrammarKind kind, std::string_view text) const = 0;
   virtual bool has_chat_template() const = 0;
   // FAILED_PRECONDITION when the model has no chat template.
   virtual absl::StatusOr<std::string> RenderChat(const std::vector<ChatMessage>& messages,

@@ -10,17 +10,7 @@ namespace hocket {
 namespace {
 
 constexpr absl::string_view kPlannedFields[] = {
-    "stopping.stop_at_sentence_end",
-    "stopping.time_limit",
-    "stopping.repetition_detection",
-    "choices.best_of",
-    "beam_search",
-    "constraint",
-    "context.kept_tokens",
-    "context.truncate_prompt_tokens",
-    "adapter",
-    "resume",
-    "speculation",
+    "choices.best_of", "beam_search", "context.kept_tokens", "adapter", "resume", "speculation",
 };
 
 bool IsPresent(const google::protobuf::Message& root, absl::string_view path) {

@@ -18,6 +18,36 @@ constexpr int32_t kMaxChoices = 64;
 constexpr int32_t kMaxStopStrings = 64;
 constexpr int32_t kMaxStopStringBytes = 1024;
 constexpr int32_t kMaxStopTokens = 1024;
+constexpr int64_t kMaxSeconds = 315576000000;  // google.protobuf.Duration's largest.
+
+absl::Status ReadTimeLimit(const v1::StoppingSettings& in, StoppingSettings& out) {
+  if (!in.has_time_limit()) return absl::OkStatus();
+  const google::protobuf::Duration& limit = in.time_limit();
+  const bool well_formed = limit.seconds() >= 0 && limit.seconds() <= kMaxSeconds &&
+                           limit.nanos() >= 0 && limit.nanos() < 1000000000;
+  if (!well_formed || (limit.seconds() == 0 && limit.nanos() == 0)) {
+    return FieldError("stopping.time_limit",
+                      absl::StrCat(limit.seconds(), " s and ", limit.nanos(),
+                                   " ns is out of range (0, ", kMaxSeconds, " s]"));
+  }
+  out.time_limit = absl::Seconds(limit.seconds()) + absl::Nanoseconds(limit.nanos());
+  return absl::OkStatus();
+}
+
+absl::Status ReadRepetition(const v1::StoppingSettings& in, StoppingSettings& out) {
+  if (!in.has_repetition_detection()) return absl::OkStatus();
+  const v1::RepetitionDetection& detection = in.repetition_detection();
+  RepetitionSettings& repetition = out.repetition.emplace();
+  if (detection.has_max_pattern_tokens()) {
+    repetition.max_pattern_tokens = detection.max_pattern_tokens();
+  }
+  if (detection.has_min_repeats()) repetition.min_repeats = detection.min_repeats();
+  absl::Status status = CheckInt("stopping.repetition_detection.max_pattern_tokens",
+                                 repetition.max_pattern_tokens, 1, 1024);
+  status.Update(
+      CheckInt("stopping.repetition_detection.min_repeats", repetition.min_repeats, 2, 1024));
+  return status;
+}
 
 absl::StatusOr<StoppingSettings> ReadStopping(const v1::StoppingSettings& in,
                                               const ModelInfo& info) {
@@ -35,6 +65,10 @@ absl::StatusOr<StoppingSettings> ReadStopping(const v1::StoppingSettings& in,
   out.stop_tokens.assign(in.stop_tokens().begin(), in.stop_tokens().end());
   out.ignore_eos = in.ignore_eos();
   out.include_stop_string = in.include_stop_string();
+  out.stop_at_sentence_end = in.stop_at_sentence_end();
+  status.Update(ReadTimeLimit(in, out));
+  status.Update(ReadRepetition(in, out));
+  if (!status.ok()) return status;
   return out;
 }
 
@@ -70,7 +104,7 @@ absl::StatusOr<OutputSettings> ReadOutput(const v1::OutputSettings& in) {
   return out;
 }
 
-absl::Status CheckChoicesAndContext(const v1::GenerateRequest& request) {
+absl::Status CheckChoicesAndContext(const v1::GenerateRequest& request, const ModelInfo& info) {
   if (request.choices().has_n()) {
     const int32_t n = request.choices().n();
     absl::Status status = CheckInt("choices.n", n, 1, kMaxChoices);
@@ -81,10 +115,12 @@ absl::Status CheckChoicesAndContext(const v1::GenerateRequest& request) {
   if (!v1::ContextPolicy_IsValid(policy)) {
     return FieldError("context.policy", absl::StrCat(policy, " is not a known ContextPolicy"));
   }
-  if (policy == v1::CONTEXT_POLICY_STOP || policy == v1::CONTEXT_POLICY_ROLL) {
+  if (policy == v1::CONTEXT_POLICY_ROLL) {
     return NotImplemented("context.policy", v1::ContextPolicy_Name(policy));
   }
-  return absl::OkStatus();
+  if (!request.context().has_truncate_prompt_tokens()) return absl::OkStatus();
+  return CheckInt("context.truncate_prompt_tokens", request.context().truncate_prompt_tokens(), 1,
+                  info.max_context_tokens);
 }
 
 }  // namespace
@@ -92,7 +128,7 @@ absl::Status CheckChoicesAndContext(const v1::GenerateRequest& request) {
 absl::StatusOr<GenerationSpec> ReadSettings(const v1::GenerateRequest& request,
                                             const ModelInfo& info) {
   absl::Status status = RefusePlannedFields(request);
-  status.Update(CheckChoicesAndContext(request));
+  status.Update(CheckChoicesAndContext(request, info));
   if (!status.ok()) return status;
   absl::StatusOr<SamplingSettings> sampling = ReadSampling(request.sampling(), info);
   if (!sampling.ok()) return sampling.status();
@@ -100,7 +136,7 @@ absl::StatusOr<GenerationSpec> ReadSettings(const v1::GenerateRequest& request,
   if (!stopping.ok()) return stopping.status();
   absl::StatusOr<OutputSettings> output = ReadOutput(request.output());
   if (!output.ok()) return output.status();
-  return GenerationSpec{*std::move(sampling), *std::move(stopping), *std::move(output)};
+  return GenerationSpec{*std::move(sampling), *std::move(stopping), *std::move(output), nullptr};
 }
 
 v1::EffectiveSettings EffectiveSettingsOf(const GenerationSpec& spec) {
@@ -115,8 +151,19 @@ v1::EffectiveSettings EffectiveSettingsOf(const GenerationSpec& spec) {
   stopping.set_ignore_eos(spec.stopping.ignore_eos);
   stopping.set_include_stop_string(spec.stopping.include_stop_string);
 
+  stopping.set_stop_at_sentence_end(spec.stopping.stop_at_sentence_end);
+  if (spec.stopping.time_limit != absl::InfiniteDuration()) {
+    const absl::Duration limit = spec.stopping.time_limit;
+    stopping.mutable_time_limit()->set_seconds(absl::ToInt64Seconds(limit));
+    stopping.mutable_time_limit()->set_nanos(
+        static_cast<int32_t>(absl::ToInt64Nanoseconds(limit % absl::Seconds(1))));
+  }
+  if (const auto& repetition = spec.stopping.repetition) {
+    stopping.mutable_repetition_detection()->set_max_pattern_tokens(repetition->max_pattern_tokens);
+    stopping.mutable_repetition_detection()->set_min_repeats(repetition->min_repeats);
+  }
+
   out.mutable_choices()->set_n(1);
-  out.mutable_context()->set_policy(v1::CONTEXT_POLICY_REFUSE);
 
   v1::OutputSettings& output = *out.mutable_output();
   output.set_logprobs(spec.output.logprobs);

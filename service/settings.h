@@ -15,8 +15,8 @@ namespace hocket {
 absl::StatusOr<GenerationSpec> ReadSettings(const v1::GenerateRequest& request,
                                             const ModelInfo& info);
 
-// Every implemented setting as used, but add_special_tokens and what concerns only the answer's
-// form.
+// Every implemented setting as used, but add_special_tokens, context, constraint and what concerns
+// only the answer's form.
 v1::EffectiveSettings EffectiveSettingsOf(const GenerationSpec& spec);
 
 }  // namespace hocket

@@ -6,6 +6,7 @@
 
 #include "absl/random/random.h"
 #include "absl/strings/str_cat.h"
+#include "service/constraint.h"
 #include "service/field_checks.h"
 #include "service/sampling_settings.h"
 #include "service/settings.h"
@@ -29,6 +30,23 @@ absl::Status AboutField(absl::string_view path, const absl::Status& status) {
 
 std::shared_ptr<const std::vector<TokenId>> Share(std::vector<TokenId> tokens) {
   return std::make_shared<const std::vector<TokenId>>(std::move(tokens));
+}
+
+void Truncate(const v1::ContextSettings& context, std::vector<TokenId>& prompt) {
+  const auto kept = static_cast<size_t>(context.truncate_prompt_tokens());
+  if (!context.has_truncate_prompt_tokens() || prompt.size() <= kept) return;
+  prompt.erase(prompt.begin(), prompt.end() - static_cast<std::ptrdiff_t>(kept));
+}
+
+v1::ContextSettings EffectiveContext(const v1::ContextSettings& given,
+                                     const std::vector<TokenId>& prompt) {
+  v1::ContextSettings context;
+  context.set_policy(given.policy() == v1::CONTEXT_POLICY_STOP ? v1::CONTEXT_POLICY_STOP
+                                                               : v1::CONTEXT_POLICY_REFUSE);
+  context.set_truncate_prompt_tokens(given.has_truncate_prompt_tokens()
+                                         ? given.truncate_prompt_tokens()
+                                         : static_cast<int32_t>(prompt.size()));
+  return context;
 }
 
 }  // namespace
@@ -85,9 +103,10 @@ absl::StatusOr<std::vector<TokenId>> Validator::TextTokens(const std::string& te
   return tokens;
 }
 
-absl::StatusOr<std::vector<TokenId>> Validator::GivenTokens(const v1::TokenIds& tokens) const {
-  // The context is checked before the ids, so that no work grows with a message's size.
-  absl::Status status = CheckCount("tokens.ids", tokens.ids_size(), info_.max_context_tokens);
+absl::StatusOr<std::vector<TokenId>> Validator::GivenTokens(const v1::TokenIds& tokens,
+                                                            int64_t limit) const {
+  // The number is checked before the ids, so that no work grows with a message's size.
+  absl::Status status = CheckCount("tokens.ids", tokens.ids_size(), limit);
   status.Update(CheckTokens("tokens.ids", tokens.ids(), info_.vocabulary_size));
   if (!status.ok()) return status;
   return Tokens(tokens.ids().begin(), tokens.ids().end());
@@ -104,7 +123,9 @@ absl::StatusOr<std::vector<TokenId>> Validator::GeneratePrompt(
       return TextTokens(request.text(),
                         !request.has_add_special_tokens() || request.add_special_tokens());
     case Input::kTokens:
-      return GivenTokens(request.tokens());
+      return GivenTokens(request.tokens(), request.context().has_truncate_prompt_tokens()
+                                               ? max_prompt_bytes_
+                                               : info_.max_context_tokens);
     case Input::kChat: {
       absl::StatusOr<std::string> prompt = ChatPrompt(request.chat());
       if (!prompt.ok()) return prompt.status();
@@ -117,10 +138,12 @@ absl::StatusOr<std::vector<TokenId>> Validator::GeneratePrompt(
 }
 
 absl::StatusOr<int32_t> Validator::MaxNewTokens(const v1::StoppingSettings& stopping,
+                                                v1::ContextPolicy policy,
                                                 int64_t prompt_tokens) const {
   const int64_t left = info_.max_context_tokens - prompt_tokens;
   const bool given = stopping.has_max_new_tokens();
-  const int64_t wanted = given ? stopping.max_new_tokens() : 1;
+  int64_t wanted = given ? stopping.max_new_tokens() : 1;
+  if (policy == v1::CONTEXT_POLICY_STOP && left > 0) wanted = std::min(wanted, left);
   if (prompt_tokens == 0) return FieldError("input", "gives no tokens");
   if (left < wanted) {
     return FieldError(given && left > 0 ? "stopping.max_new_tokens" : "input",
@@ -144,9 +167,16 @@ absl::StatusOr<ValidRequest> Validator::Generate(const v1::GenerateRequest& requ
   if (!encoded.ok()) return encoded;
   absl::StatusOr<Tokens> prompt = GeneratePrompt(request);
   if (!prompt.ok()) return prompt.status();
-  absl::StatusOr<int32_t> max_new_tokens = MaxNewTokens(request.stopping(), prompt->size());
+  Truncate(request.context(), *prompt);
+  absl::StatusOr<int32_t> max_new_tokens =
+      MaxNewTokens(request.stopping(), request.context().policy(), prompt->size());
   if (!max_new_tokens.ok()) return max_new_tokens.status();
-  spec->stopping.max_new_tokens = *max_new_tokens;
+  absl::StatusOr<std::shared_ptr<const Grammar>> grammar =
+      ReadConstraint(request.constraint(), *text_);
+  if (!grammar.ok()) return grammar.status();
+  spec->grammar = *std::move(grammar);
+  // Where the context ends the answer, its limit is as given: the finish reason then says so.
+  if (!request.stopping().has_max_new_tokens()) spec->stopping.max_new_tokens = *max_new_tokens;
   absl::Status status =
       CheckInt("stopping.min_new_tokens", spec->stopping.min_new_tokens, 0, *max_new_tokens);
   if (!status.ok()) return status;
@@ -160,6 +190,8 @@ absl::StatusOr<ValidRequest> Validator::Generate(const v1::GenerateRequest& requ
   valid.scheduling = *std::move(scheduling);
   valid.effective = EffectiveSettingsOf(*spec);
   EchoScheduling(valid.scheduling, &valid.effective);
+  *valid.effective.mutable_context() = EffectiveContext(request.context(), *valid.prompt);
+  if (spec->grammar != nullptr) *valid.effective.mutable_constraint() = request.constraint();
   valid.effective.mutable_output()->set_token_ids(valid.detail.token_ids);
   valid.effective.mutable_output()->set_token_pieces(valid.detail.token_pieces);
   if (request.has_text()) {
@@ -185,12 +217,13 @@ absl::StatusOr<ValidRequest> Validator::WholePrompt(const RequestProto& request,
     prompt = TextTokens(request.text(),
                         !request.has_add_special_tokens() || request.add_special_tokens());
   } else if (request.has_tokens()) {
-    prompt = GivenTokens(request.tokens());
+    prompt = GivenTokens(request.tokens(), info_.max_context_tokens);
   }
   if (!prompt.ok()) return prompt.status();
   v1::StoppingSettings nothing_new;
   nothing_new.set_max_new_tokens(0);
-  absl::StatusOr<int32_t> fits = MaxNewTokens(nothing_new, prompt->size());
+  absl::StatusOr<int32_t> fits =
+      MaxNewTokens(nothing_new, v1::CONTEXT_POLICY_REFUSE, prompt->size());
   if (!fits.ok()) return fits.status();
 
   GenerationSpec spec;

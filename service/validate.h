@@ -67,14 +67,16 @@ class Validator {
 
   absl::StatusOr<std::string> ChatPrompt(const v1::Chat& chat) const;
   absl::StatusOr<Tokens> TextTokens(const std::string& text, bool add_special_tokens) const;
-  absl::StatusOr<Tokens> GivenTokens(const v1::TokenIds& tokens) const;
+  absl::StatusOr<Tokens> GivenTokens(const v1::TokenIds& tokens, int64_t limit) const;
   absl::StatusOr<Tokens> GeneratePrompt(const v1::GenerateRequest& request) const;
   // Of Score and Embed, which take text or tokens.
   template <typename RequestProto>
   absl::StatusOr<ValidRequest> WholePrompt(const RequestProto& request,
                                            OutputSettings output) const;
+  // What of max_new_tokens the context has room for; less than given only with
+  // CONTEXT_POLICY_STOP.
   absl::StatusOr<int32_t> MaxNewTokens(const v1::StoppingSettings& stopping,
-                                       int64_t prompt_tokens) const;
+                                       v1::ContextPolicy policy, int64_t prompt_tokens) const;
 
   const std::string model_name_;
   const ModelInfo info_;

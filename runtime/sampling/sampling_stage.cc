@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "runtime/sampling/philox.h"
+#include "runtime/sampling/row_explanation.h"
 
 namespace hocket {
 
@@ -74,9 +75,7 @@ void SamplingStage::Run(std::span<float> logits, const SamplingRows& rows, int32
   }
 }
 
-void SamplingStage::RunRow(std::span<float> logits, const SamplingRows& rows, int32_t row,
-                           RowScratch& scratch) {
-  top_begin_[row] = rows.top_end_[row] - rows.top_logprobs_[row];
+RowRequest SamplingStage::RequestOf(const SamplingRows& rows, int32_t row) {
   RowRequest request;
   request.temperature = rows.temperature_[row];
   request.top_k = rows.top_k_[row];
@@ -92,9 +91,22 @@ void SamplingStage::RunRow(std::span<float> logits, const SamplingRows& rows, in
   request.scored = rows.scored_[row] != 0;
   request.scored_after = rows.scored_after_[row] != 0;
   request.top_logprobs = rows.top_logprobs_[row];
+  return request;
+}
+
+void SamplingStage::RunRow(std::span<float> logits, const SamplingRows& rows, int32_t row,
+                           RowScratch& scratch) {
+  top_begin_[row] = rows.top_end_[row] - rows.top_logprobs_[row];
+  const RowRequest request = RequestOf(rows, row);
   results_[row] =
       SampleRow(logits.subspan(row * vocabulary_size_, vocabulary_size_), request, scratch,
                 std::span(top_).subspan(top_begin_[row], request.top_logprobs));
+}
+
+Explanation SamplingStage::Explain(std::span<float> logits, const SamplingRows& rows, int32_t row,
+                                   int32_t candidates) {
+  return ExplainRow(logits.subspan(row * vocabulary_size_, vocabulary_size_), RequestOf(rows, row),
+                    results_[row].token, candidates, scratch_[0]);
 }
 
 float SamplingStage::XtcThreshold(const SamplingRows& rows, int32_t row) {

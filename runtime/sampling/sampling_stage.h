@@ -63,6 +63,10 @@ class SamplingStage {
   // among `threads` of the threads, or all of them when it is 0; the results do not depend on it.
   void Run(std::span<float> logits, const SamplingRows& rows, int32_t threads = 0);
 
+  // How the row's token was come by in the last run, of the same rows and logits.
+  Explanation Explain(std::span<float> logits, const SamplingRows& rows, int32_t row,
+                      int32_t candidates);
+
   // Of the last run.
   const RowResult& result(int32_t row) const { return results_[row]; }
   std::span<const TokenLogprob> top(int32_t row) const {
@@ -70,6 +74,7 @@ class SamplingStage {
   }
 
  private:
+  static RowRequest RequestOf(const SamplingRows& rows, int32_t row);
   void RunRow(std::span<float> logits, const SamplingRows& rows, int32_t row, RowScratch& scratch);
   // The row's threshold where XTC acts on its token, else 0.
   static float XtcThreshold(const SamplingRows& rows, int32_t row);

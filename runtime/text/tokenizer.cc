@@ -32,6 +32,8 @@ class Tokenizer::Impl {
 Tokenizer::Tokenizer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Tokenizer::~Tokenizer() = default;
 
+const hocket_tokenizer* Tokenizer::handle() const { return impl_->handle(); }
+
 absl::StatusOr<std::unique_ptr<Tokenizer>> Tokenizer::Load(const std::string& model_dir) {
   absl::StatusOr<std::string> json = ReadModelFile(model_dir, kFile);
   if (!json.ok()) return json.status();

@@ -13,6 +13,8 @@
 #include "absl/status/statusor.h"
 #include "scheduler/step.h"
 
+struct hocket_tokenizer;
+
 namespace hocket {
 
 class Tokenizer {
@@ -43,6 +45,9 @@ class Tokenizer {
   bool IsSpecial(TokenId token) const;
 
  private:
+  friend class GrammarVocabulary;
+  const hocket_tokenizer* handle() const;
+
   class Impl;
   explicit Tokenizer(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;

@@ -13,6 +13,7 @@
 #include "service/cli/command.h"
 #include "service/cli/command_line.h"
 #include "service/cli/completion_facts.h"
+#include "service/cli/explanation_text.h"
 #include "service/cli/flag_checks.h"
 #include "service/cli/interrupts.h"
 #include "service/cli/local_model.h"
@@ -44,6 +45,10 @@ class CompareCommand final : public Command {
     app.add_option("--top-p", top_ps_, "Top-p values: 0.9,1")
         ->check(NumberList(0, 1, /*above_low=*/true))
         ->type_name("LIST");
+    app.add_option("--probabilities", probabilities_,
+                   "Show how likely the model found each token: off, shade or number")
+        ->check(CLI::IsMember({"off", "shade", "number"}))
+        ->capture_default_str();
     app.add_flag("--zip", zip_,
                  "Pair the lists' first entries, second entries, ... instead of crossing them");
     sampling_.AddStopping(app);
@@ -74,6 +79,7 @@ class CompareCommand final : public Command {
     if (!model.ok()) return model.status();
     absl::StatusOr<GenerationSpec> base = sampling_.MakeSpec((*model)->info(), (*model)->text());
     if (!base.ok()) return base.status();
+    base->output.logprobs = probabilities_ != "off";
     absl::StatusOr<std::vector<TokenId>> prompt =
         prompt_.Resolve((*model)->text(), (*model)->info().vocabulary_size);
     if (!prompt.ok()) return prompt.status();
@@ -100,8 +106,7 @@ class CompareCommand final : public Command {
           running[i]->Collect(nullptr, /*stops_on_interrupt=*/true);
       if (!result.ok()) return result.status();
       list.push_back(CompletionJson(model.info(), specs[i], *result));
-      columns.push_back({choices_[i].Title(),
-                         std::string(absl::StripLeadingAsciiWhitespace(result->text)),
+      columns.push_back({choices_[i].Title(), Body(model.text(), *result),
                          absl::StrFormat("(%d tokens, %s)", result->tokens.size(),
                                          FinishText(result->finished.finish))});
     }
@@ -112,6 +117,13 @@ class CompareCommand final : public Command {
     return Interrupts::Raised() ? kExitInterrupted : 0;
   }
 
+  std::string Body(const ModelText& text, const CompletionResult& result) const {
+    std::string body = result.text;
+    if (probabilities_ == "shade") body = ShadedText(result.scores, text);
+    if (probabilities_ == "number") body = NumberedText(result.scores, text);
+    return probabilities_ == "number" ? body : std::string(absl::StripLeadingAsciiWhitespace(body));
+  }
+
   PromptFlags prompt_;
   SamplingFlags sampling_;
   ModelFlags model_;
@@ -119,6 +131,7 @@ class CompareCommand final : public Command {
   std::optional<std::string> top_ks_;
   std::optional<std::string> top_ps_;
   bool zip_ = false;
+  std::string probabilities_ = "off";
   std::string format_ = "text";
   std::vector<SettingsChoice> choices_;
 };

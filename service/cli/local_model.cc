@@ -82,6 +82,7 @@ absl::StatusOr<CompletionResult> Completion::Collect(
     }
     MoveAppend(outcome.tokens, &result.tokens);
     MoveAppend(outcome.scores, &result.scores);
+    MoveAppend(outcome.explanations, &result.explanations);
     MoveAppend(outcome.prompt_scores, &result.prompt_scores);
     result.text += outcome.text;
   }

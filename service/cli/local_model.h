@@ -21,6 +21,7 @@ struct CompletionResult {
   std::vector<TokenId> tokens;
   std::vector<TokenScore> scores;         // One per token where the spec asked.
   std::vector<TokenScore> prompt_scores;  // One per prompt token but the first where asked.
+  std::vector<Explanation> explanations;  // One per token where the spec asked.
   std::string text;
   FinishedEvent finished;
   absl::Duration first_token;  // From Start; zero when there was none.

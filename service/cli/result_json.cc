@@ -28,6 +28,24 @@ Json LogprobsJson(std::span<const TokenScore> scores) {
   return list;
 }
 
+Json ExplanationsJson(std::span<const Explanation> explanations) {
+  Json list = Json::array();
+  for (const Explanation& explanation : explanations) {
+    Json stages = Json::array();
+    for (const ExplainedStage& stage : explanation.stages) {
+      Json probabilities = Json::array();
+      for (const float probability : stage.probabilities) {
+        probabilities.push_back(FloatJson(probability));
+      }
+      stages.push_back(
+          {{"name", stage.name}, {"kept", stage.kept}, {"probabilities", probabilities}});
+    }
+    list.push_back(
+        {{"id", explanation.token}, {"candidates", explanation.candidates}, {"stages", stages}});
+  }
+  return list;
+}
+
 Json TimingsJson(const CompletionResult& result) {
   const RequestTimings& timings = result.finished.timings;
   Json json = {{"queued_ms", Milliseconds(timings.queued)},
@@ -95,6 +113,7 @@ Json CompletionJson(const ModelInfo& info, const GenerationSpec& spec,
   json["text"] = result.text;
   json["tokens"] = result.tokens;
   if (spec.output.logprobs) json["logprobs"] = LogprobsJson(result.scores);
+  if (!result.explanations.empty()) json["explanations"] = ExplanationsJson(result.explanations);
   json["finish_reason"] = FinishReasonName(finish.reason);
   if (finish.reason == FinishReason::kStopString) json["stop_string"] = finish.stop_string;
   if (finish.stop_token) json["stop_token"] = *finish.stop_token;

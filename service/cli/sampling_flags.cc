@@ -36,6 +36,7 @@ void SamplingFlags::AddSampling(CLI::App& app) {
 
 void SamplingFlags::AddStopping(CLI::App& app) {
   filters.Add(app);
+  constraint.Add(app);
   app.add_option_function<std::string>(
          "--seed",
          [this](const std::string& text) {
@@ -68,6 +69,23 @@ void SamplingFlags::AddStopping(CLI::App& app) {
       ->type_name("ID");
   app.add_flag("--ignore-eos", ignore_eos, "Go on after the model's end-of-text token");
   app.add_flag("--include-stop", include_stop_string, "Keep the stop text in the answer");
+  AddOtherEnds(app);
+}
+
+void SamplingFlags::AddOtherEnds(CLI::App& app) {
+  app.add_flag("--stop-at-sentence-end", stop_at_sentence_end, "End with the first sentence");
+  app.add_option("--time-limit", time_limit_seconds, "End after so many seconds")
+      ->check(Number(0, 1e9, /*above_low=*/true))
+      ->type_name("SECONDS");
+  app.add_flag("--stop-at-repetition", stop_at_repetition, "End where the answer repeats itself");
+  app.add_option("--repetition-pattern", repetition_pattern,
+                 "Longest pattern of tokens that is noticed (default: 64)")
+      ->check(WholeNumber(1, 1024))
+      ->type_name("N");
+  app.add_option("--repetition-repeats", repetition_repeats,
+                 "How often it must come in a row (default: 4)")
+      ->check(WholeNumber(2, 1024))
+      ->type_name("N");
 }
 
 absl::Status SamplingFlags::Check() const {
@@ -78,7 +96,25 @@ absl::Status SamplingFlags::Check() const {
   for (const std::string& stop : stop_strings) {
     if (stop.empty()) return absl::InvalidArgumentError("--stop: the text is empty");
   }
-  return absl::OkStatus();
+  if ((repetition_pattern || repetition_repeats) && !stop_at_repetition) {
+    return absl::InvalidArgumentError("--stop-at-repetition: the other --repetition flags need it");
+  }
+  return constraint.Check();
+}
+
+void SamplingFlags::FillStopping(StoppingSettings& stopping) const {
+  stopping.max_new_tokens = max_new_tokens;
+  stopping.min_new_tokens = min_new_tokens;
+  stopping.stop_tokens = stop_tokens;
+  stopping.ignore_eos = ignore_eos;
+  stopping.stop_strings = stop_strings;
+  stopping.include_stop_string = include_stop_string;
+  stopping.stop_at_sentence_end = stop_at_sentence_end;
+  if (time_limit_seconds) stopping.time_limit = absl::Seconds(*time_limit_seconds);
+  if (!stop_at_repetition) return;
+  RepetitionSettings& repetition = stopping.repetition.emplace();
+  if (repetition_pattern) repetition.max_pattern_tokens = *repetition_pattern;
+  if (repetition_repeats) repetition.min_repeats = *repetition_repeats;
 }
 
 absl::StatusOr<GenerationSpec> SamplingFlags::MakeSpec(const ModelInfo& info,
@@ -90,18 +126,16 @@ absl::StatusOr<GenerationSpec> SamplingFlags::MakeSpec(const ModelInfo& info,
   if (top_p) spec.sampling.top_p = *top_p;
   if (absl::Status status = filters.Apply(info, spec.sampling); !status.ok()) return status;
   spec.sampling.seed = seed ? *seed : DrawSeed();
-  spec.stopping.max_new_tokens = max_new_tokens;
-  spec.stopping.min_new_tokens = min_new_tokens;
-  spec.stopping.stop_tokens = stop_tokens;
-  spec.stopping.ignore_eos = ignore_eos;
-  spec.stopping.stop_strings = stop_strings;
-  spec.stopping.include_stop_string = include_stop_string;
+  FillStopping(spec.stopping);
   if (absl::Status status = CheckTokens(stop_tokens, info.vocabulary_size); !status.ok()) {
     return absl::InvalidArgumentError(absl::StrCat("--stop-token: ", status.message()));
   }
   absl::Status status = spec.Validate();
   status.Update(EncodeBadWords(text, spec.sampling));
   if (!status.ok()) return status;
+  absl::StatusOr<std::shared_ptr<const Grammar>> grammar = constraint.Compile(text);
+  if (!grammar.ok()) return grammar.status();
+  spec.grammar = *std::move(grammar);
   return spec;
 }
 

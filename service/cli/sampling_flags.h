@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "runtime/generation_spec.h"
 #include "runtime/model_runtime.h"
+#include "service/cli/constraint_flags.h"
 #include "service/cli/filter_flags.h"
 #include "service/model_text.h"
 
@@ -25,6 +26,7 @@ struct SamplingFlags {
   std::optional<int32_t> top_k;
   std::optional<float> top_p;
   FilterFlags filters;
+  ConstraintFlags constraint;
   std::optional<uint64_t> seed;
   int32_t max_new_tokens = 256;
   int32_t min_new_tokens = 0;
@@ -32,10 +34,16 @@ struct SamplingFlags {
   std::vector<TokenId> stop_tokens;
   bool ignore_eos = false;
   bool include_stop_string = false;
+  bool stop_at_sentence_end = false;
+  std::optional<double> time_limit_seconds;
+  bool stop_at_repetition = false;
+  std::optional<int32_t> repetition_pattern;
+  std::optional<int32_t> repetition_repeats;
 
   // --temperature, --top-k and --top-p; left out by commands that have lists of them.
   void AddSampling(CLI::App& app);
-  // Every other filter and penalty, --seed, --max-new-tokens, --min-new-tokens, --stop and so on.
+  // Every other filter and penalty, constraints, --seed, --max-new-tokens, --min-new-tokens, --stop
+  // and so on.
   void AddStopping(CLI::App& app);
 
   absl::Status Check() const;
@@ -44,6 +52,10 @@ struct SamplingFlags {
   // the system when not given. INVALID_ARGUMENT for tokens that the model does not have. `text`
   // turns texts into tokens where there are any.
   absl::StatusOr<GenerationSpec> MakeSpec(const ModelInfo& info, const ModelText& text) const;
+
+ private:
+  void AddOtherEnds(CLI::App& app);
+  void FillStopping(StoppingSettings& stopping) const;
 };
 
 }  // namespace hocket

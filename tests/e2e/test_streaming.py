@@ -167,9 +167,9 @@ def test_bad_input_names_the_field(stub, fields, named):
 
 
 @pytest.mark.parametrize("fields, named", [
-    ({"sampling": {"min_p": 0.1}}, "sampling.min_p"),
+    ({"speculation": {"prompt_lookup": True}}, "speculation"),
     ({"beam_search": {"width": 4}}, "beam_search"),
-    ({"constraint": {"regex": "a+"}}, "constraint"),
+    ({"context": {"kept_tokens": 4}}, "context.kept_tokens"),
     ({"adapter": "french"}, "adapter"),
     ({"choices": {"n": 2}}, "choices.n"),
 ])

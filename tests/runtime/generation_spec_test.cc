@@ -1,10 +1,10 @@
+#include "runtime/generation_spec.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <functional>
 #include <limits>
-
-#include "runtime/generation_spec.h"
 
 namespace hocket {
 namespace {
@@ -94,6 +94,12 @@ TEST(GenerationSpec, NamesTheStoppingFieldAndItsValue) {
   GenerationSpec spec;
   spec.stopping.max_new_tokens = -1;
   ExpectRefused(spec, "stopping.max_new_tokens", "-1");
+  spec = {};
+  spec.stopping.time_limit = absl::ZeroDuration();
+  ExpectRefused(spec, "stopping.time_limit", "not more than 0");
+  spec = {};
+  spec.stopping.repetition = RepetitionSettings{.min_repeats = 1};
+  ExpectRefused(spec, "stopping.repetition_detection.min_repeats", "[2, 1024]");
   spec = {};
   spec.stopping.min_new_tokens = 300;
   ExpectRefused(spec, "stopping.min_new_tokens", "300");

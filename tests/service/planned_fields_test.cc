@@ -78,17 +78,22 @@ TEST(PlannedFieldsTest, EverySettingIsEitherPlannedOrEchoed) {
   spec.sampling.bad_words = {"bad"};
   spec.stopping.stop_strings = {"stop"};
   spec.stopping.stop_tokens = {1};
+  spec.stopping.time_limit = absl::Seconds(1);
+  spec.stopping.repetition.emplace();
   v1::EffectiveSettings effective = EffectiveSettingsOf(spec);
   EchoScheduling(SchedulingSettings{}, &effective);
   effective.mutable_output()->set_token_ids(true);
   effective.mutable_output()->set_token_pieces(true);
+  effective.mutable_context()->set_policy(v1::CONTEXT_POLICY_REFUSE);
+  effective.mutable_context()->set_truncate_prompt_tokens(1);
 
   const std::set<std::string> planned(PlannedFields().begin(), PlannedFields().end());
   const auto* request = v1::GenerateRequest::descriptor();
   for (int i = 0; i < request->field_count(); ++i) {
     const FieldDescriptor* group = request->field(i);
     const std::set<std::string> not_settings = {"request_id", "model", "text",
-                                                "tokens",     "chat",  "add_special_tokens"};
+                                                "tokens",     "chat",  "add_special_tokens",
+                                                "constraint"};  // Of which there is one kind.
     if (not_settings.contains(group->name()) || planned.contains(group->name())) continue;
     const FieldDescriptor* echoed = effective.GetDescriptor()->FindFieldByName(group->name());
     ASSERT_NE(echoed, nullptr) << group->name();

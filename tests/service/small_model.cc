@@ -54,6 +54,12 @@ absl::StatusOr<std::string> ByteText::Decode(std::span<const TokenId> tokens,
   return text;
 }
 
+absl::StatusOr<std::shared_ptr<const Grammar>> ByteText::CompileGrammar(
+    GrammarKind kind, std::string_view text) const {
+  return absl::InvalidArgumentError(
+      absl::StrCat("no grammar of kind ", static_cast<int>(kind), ": ", std::string(text)));
+}
+
 std::optional<std::string> ByteText::IdToPiece(TokenId token) const {
   return absl::StrCat("<", token, ">");
 }

@@ -33,6 +33,9 @@ class ByteText : public ModelText {
   absl::StatusOr<std::string> Decode(std::span<const TokenId> tokens,
                                      bool skip_special_tokens) const override;
   std::optional<std::string> IdToPiece(TokenId token) const override;
+  // No grammar is any good here.
+  absl::StatusOr<std::shared_ptr<const Grammar>> CompileGrammar(
+      GrammarKind kind, std::string_view text) const override;
   bool has_chat_template() const override { return chats; }
   absl::StatusOr<std::string> RenderChat(const std::vector<ChatMessage>& messages,
                                          bool add_generation_prompt) const override;

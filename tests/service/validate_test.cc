@@ -24,20 +24,28 @@ Message Parse(const std::string& text) {
   return message;
 }
 
+struct Refusal {
+  std::string request;
+  absl::StatusCode code;
+  std::string message_start;
+};
+
 class ValidateTest : public testing::Test {
  protected:
   absl::StatusOr<ValidRequest> Generate(const std::string& request) {
     return validator_.Generate(Parse<v1::GenerateRequest>(request));
   }
 
+  void ExpectRefused(const std::vector<Refusal>& table) {
+    for (const Refusal& row : table) {
+      const absl::Status status = Generate(row.request).status();
+      EXPECT_EQ(status.code(), row.code) << row.request << "\n" << status;
+      EXPECT_THAT(std::string(status.message()), StartsWith(row.message_start)) << row.request;
+    }
+  }
+
   ByteText text_;
   Validator validator_{"small", SmallModelInfo(), &text_, /*max_prompt_bytes=*/8000};
-};
-
-struct Refusal {
-  std::string request;
-  absl::StatusCode code;
-  std::string message_start;
 };
 
 constexpr absl::StatusCode kInvalid = absl::StatusCode::kInvalidArgument;
@@ -55,6 +63,55 @@ TEST_F(ValidateTest, RefusalsNameTheFieldAndTheRange) {
       {"chat { messages { content: 'x' } }", kInvalid, "chat.messages[0].role: is empty"},
       {"chat { messages { role: 'nobody' } }", kInvalid, "chat: nobody may not speak"},
       {"text: 'x' model: 'other'", absl::StatusCode::kNotFound, "model: no model \"other\""},
+      {"text: 'x' stopping { max_new_tokens: -1 }", kInvalid, "stopping.max_new_tokens: -1"},
+      {"text: 'x' stopping { max_new_tokens: 4095 }", kInvalid,
+       "stopping.max_new_tokens: 2 prompt tokens and 4095 new ones are more than the context of "
+       "4096"},
+      {"text: 'x' stopping { min_new_tokens: -1 }", kInvalid, "stopping.min_new_tokens: -1"},
+      {"text: 'x' stopping { min_new_tokens: 5 max_new_tokens: 4 }", kInvalid,
+       "stopping.min_new_tokens: 5 is out of range [0, 4]"},
+      {"text: 'x' stopping { stop_strings: '' }", kInvalid, "stopping.stop_strings[0]: is empty"},
+      {"text: 'x' stopping { stop_tokens: 300 }", kInvalid, "stopping.stop_tokens[0]: 300"},
+      {"text: 'x' choices { n: 0 }", kInvalid, "choices.n: 0 is out of range [1, 64]"},
+      {"text: 'x' choices { n: 2 }", kPlanned, "choices.n: not implemented yet (more than 1)"},
+      {"text: 'x' output { top_logprobs: 21 }", kInvalid,
+       "output.top_logprobs: 21 is out of range [0, 20]"},
+      {"text: 'x' output { logprobs: false top_logprobs: 1 }", kInvalid,
+       "output.top_logprobs: 1 contradicts output.logprobs: false"},
+      {"text: 'x' output { prompt_logprobs: false prompt_top_logprobs: 1 }", kInvalid,
+       "output.prompt_top_logprobs: 1 contradicts"},
+      {"text: 'x' stopping { time_limit { seconds: 0 } }", kInvalid,
+       "stopping.time_limit: 0 s and 0 ns is out of range (0, "},
+      {"text: 'x' stopping { time_limit { seconds: 1 nanos: -1 } }", kInvalid,
+       "stopping.time_limit: 1 s and -1 ns"},
+      {"text: 'x' stopping { repetition_detection { min_repeats: 1 } }", kInvalid,
+       "stopping.repetition_detection.min_repeats: 1 is out of range [2, 1024]"},
+      {"text: 'x' stopping { repetition_detection { max_pattern_tokens: 0 } }", kInvalid,
+       "stopping.repetition_detection.max_pattern_tokens: 0 is out of range [1, 1024]"},
+      {"text: 'x' context { truncate_prompt_tokens: 0 }", kInvalid,
+       "context.truncate_prompt_tokens: 0 is out of range [1, 4096]"},
+      {"text: 'x' constraint { json_schema: '' }", kInvalid, "constraint.json_schema: is empty"},
+      {"text: 'x' constraint { json_schema: '{}' }", kInvalid,
+       "constraint.json_schema: no grammar of kind 0: {}"},
+      {"text: 'x' constraint { any_json {} }", kInvalid,
+       "constraint.any_json: no grammar of kind 0"},
+      {"text: 'x' constraint { regex: 'a+' }", kInvalid,
+       "constraint.regex: no grammar of kind 1: a+"},
+      {"text: 'x' constraint { choice { } }", kInvalid, "constraint.choice.choices: is empty"},
+      {"text: 'x' constraint { choice { choices: ['a', ''] } }", kInvalid,
+       "constraint.choice.choices[1]: is empty"},
+      {"text: 'x' constraint { choice { choices: ['a\"', 'b'] } }", kInvalid,
+       "constraint.choice: no grammar of kind 2: [\"a\\\"\",\"b\"]"},
+      {"text: 'x' constraint { lark: 'start: x' }", kInvalid,
+       "constraint.lark: no grammar of kind 3: start: x"},
+      {"text: 'x' context { policy: CONTEXT_POLICY_ROLL }", kPlanned,
+       "context.policy: not implemented yet (CONTEXT_POLICY_ROLL)"},
+  };
+  ExpectRefused(table);
+}
+
+TEST_F(ValidateTest, RefusalsOfSamplingSettingsNameTheFieldAndTheRange) {
+  const std::vector<Refusal> table = {
       {"text: 'x' sampling { temperature: -0.1 }", kInvalid,
        "sampling.temperature: -0.1 is out of range [0, inf)"},
       {"text: 'x' sampling { temperature: nan }", kInvalid, "sampling.temperature: nan"},
@@ -100,31 +157,8 @@ TEST_F(ValidateTest, RefusalsNameTheFieldAndTheRange) {
        "sampling.allowed_tokens: all of them are in sampling.banned_tokens too"},
       {"text: 'x' sampling { banned_tokens: 256 }", kInvalid, "sampling.banned_tokens[0]: 256"},
       {"text: 'x' sampling { bad_words: ['a', ''] }", kInvalid, "sampling.bad_words[1]: is empty"},
-      {"text: 'x' stopping { max_new_tokens: -1 }", kInvalid, "stopping.max_new_tokens: -1"},
-      {"text: 'x' stopping { max_new_tokens: 4095 }", kInvalid,
-       "stopping.max_new_tokens: 2 prompt tokens and 4095 new ones are more than the context of "
-       "4096"},
-      {"text: 'x' stopping { min_new_tokens: -1 }", kInvalid, "stopping.min_new_tokens: -1"},
-      {"text: 'x' stopping { min_new_tokens: 5 max_new_tokens: 4 }", kInvalid,
-       "stopping.min_new_tokens: 5 is out of range [0, 4]"},
-      {"text: 'x' stopping { stop_strings: '' }", kInvalid, "stopping.stop_strings[0]: is empty"},
-      {"text: 'x' stopping { stop_tokens: 300 }", kInvalid, "stopping.stop_tokens[0]: 300"},
-      {"text: 'x' choices { n: 0 }", kInvalid, "choices.n: 0 is out of range [1, 64]"},
-      {"text: 'x' choices { n: 2 }", kPlanned, "choices.n: not implemented yet (more than 1)"},
-      {"text: 'x' output { top_logprobs: 21 }", kInvalid,
-       "output.top_logprobs: 21 is out of range [0, 20]"},
-      {"text: 'x' output { logprobs: false top_logprobs: 1 }", kInvalid,
-       "output.top_logprobs: 1 contradicts output.logprobs: false"},
-      {"text: 'x' output { prompt_logprobs: false prompt_top_logprobs: 1 }", kInvalid,
-       "output.prompt_top_logprobs: 1 contradicts"},
-      {"text: 'x' context { policy: CONTEXT_POLICY_ROLL }", kPlanned,
-       "context.policy: not implemented yet (CONTEXT_POLICY_ROLL)"},
   };
-  for (const Refusal& row : table) {
-    const absl::Status status = Generate(row.request).status();
-    EXPECT_EQ(status.code(), row.code) << row.request << "\n" << status;
-    EXPECT_THAT(std::string(status.message()), StartsWith(row.message_start)) << row.request;
-  }
+  ExpectRefused(table);
 }
 
 TEST_F(ValidateTest, EverySamplingSettingIsReadAndEchoed) {
@@ -160,6 +194,46 @@ TEST_F(ValidateTest, WhatIsLeftOutOfDryAndXtcGetsItsDefault) {
   EXPECT_THAT(sampling.dry().sequence_breakers(), ElementsAre("\n", ":", "\"", "*"));
   EXPECT_EQ(sampling.xtc().probability(), 0.5f);
   EXPECT_EQ(sampling.xtc().threshold(), 0.1f);
+}
+
+TEST_F(ValidateTest, TheOtherEndsAreReadAndEchoed) {
+  const std::string settings =
+      "stop_at_sentence_end: true time_limit { seconds: 3 nanos: 5 } "
+      "repetition_detection { max_pattern_tokens: 8 }";
+  const absl::StatusOr<ValidRequest> valid = Generate("text: 'x' stopping { " + settings + " }");
+  ASSERT_TRUE(valid.ok()) << valid.status();
+  const StoppingSettings& stopping = valid->spec->stopping;
+  EXPECT_TRUE(stopping.stop_at_sentence_end);
+  EXPECT_EQ(stopping.time_limit, absl::Seconds(3) + absl::Nanoseconds(5));
+  EXPECT_EQ(stopping.repetition, (RepetitionSettings{8, 4}));
+  const v1::StoppingSettings& echo = valid->effective.stopping();
+  EXPECT_TRUE(echo.stop_at_sentence_end());
+  EXPECT_EQ(echo.time_limit().nanos(), 5);
+  EXPECT_EQ(echo.repetition_detection().min_repeats(), 4);
+}
+
+TEST_F(ValidateTest, ALongPromptMayBeCutToItsEnd) {
+  const absl::StatusOr<ValidRequest> valid =
+      Generate("text: 'abcdef' context { truncate_prompt_tokens: 2 }");
+  ASSERT_TRUE(valid.ok()) << valid.status();
+  EXPECT_THAT(*valid->prompt, ElementsAre('e', 'f'));
+  EXPECT_EQ(valid->effective.context().truncate_prompt_tokens(), 2);
+  EXPECT_THAT(*Generate("text: 'ab' context { truncate_prompt_tokens: 9 }")->prompt,
+              ElementsAre(kBeginOfText, 'a', 'b'));
+  const std::string longer = "text: '" + std::string(5000, 'x') + "'";
+  EXPECT_FALSE(Generate(longer).ok());
+  EXPECT_TRUE(Generate(longer + " context { truncate_prompt_tokens: 4000 }").ok());
+}
+
+TEST_F(ValidateTest, WithThePolicyStopTheContextMayEndTheAnswer) {
+  const std::string request = "text: 'abc' stopping { max_new_tokens: 9000 }";
+  EXPECT_FALSE(Generate(request).ok());
+  const absl::StatusOr<ValidRequest> valid =
+      Generate(request + " context { policy: CONTEXT_POLICY_STOP }");
+  ASSERT_TRUE(valid.ok()) << valid.status();
+  EXPECT_EQ(valid->max_new_tokens, 4092);
+  EXPECT_EQ(valid->spec->stopping.max_new_tokens, 9000);
+  EXPECT_EQ(valid->effective.context().policy(), v1::CONTEXT_POLICY_STOP);
 }
 
 TEST_F(ValidateTest, UnknownEnumValuesAreRefused) {

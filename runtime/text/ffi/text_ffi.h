@@ -96,6 +96,46 @@ int32_t hocket_chat_template_render(const hocket_chat_template* chat_template,
                                     bool add_generation_prompt, hocket_text_buffer* text,
                                     char** error);
 
+// ---- Constraints ----
+
+// A model's tokens, arranged for constraints; costs a fraction of a second and some memory to make.
+typedef struct hocket_grammar_vocabulary hocket_grammar_vocabulary;
+
+// `end_tokens` end a text; ids outside [0, vocabulary_size) are ignored, but one is needed. Refused
+// for a tokenizer whose tokens do not stand for bytes.
+int32_t hocket_grammar_vocabulary_new(const hocket_tokenizer* tokenizer, const int32_t* end_tokens,
+                                      size_t end_token_count, int32_t vocabulary_size,
+                                      hocket_grammar_vocabulary** vocabulary, char** error);
+void hocket_grammar_vocabulary_free(hocket_grammar_vocabulary* vocabulary);
+
+// What a text must match, and how far one text has come. Not immutable: each text has its own copy,
+// used by one thread at a time.
+typedef struct hocket_constraint hocket_constraint;
+
+enum hocket_constraint_kind {
+  HOCKET_CONSTRAINT_JSON_SCHEMA = 0,
+  HOCKET_CONSTRAINT_REGEX = 1,
+  HOCKET_CONSTRAINT_CHOICES = 2,  // `text` is a JSON array of texts.
+  HOCKET_CONSTRAINT_LARK = 3,
+};
+
+// An error says, in the library's words, what of `text` is wrong or too complex. The vocabulary may
+// be freed before the constraint.
+int32_t hocket_constraint_new(const hocket_grammar_vocabulary* vocabulary, int32_t kind,
+                              hocket_text_view text, hocket_constraint** constraint, char** error);
+int32_t hocket_constraint_clone(const hocket_constraint* constraint, hocket_constraint** copy,
+                                char** error);
+void hocket_constraint_free(hocket_constraint* constraint);
+
+// Sets bit i % 32 of mask[i / 32] where token i may come next, in `word_count` words. The end
+// tokens may come where the text may end.
+int32_t hocket_constraint_mask(hocket_constraint* constraint, uint32_t* mask, size_t word_count,
+                               char** error);
+
+// Goes on by a token, which must have been allowed. *complete: nothing may follow any more.
+int32_t hocket_constraint_accept(hocket_constraint* constraint, int32_t token, bool* complete,
+                                 char** error);
+
 #ifdef __cplusplus
 }
 #endif

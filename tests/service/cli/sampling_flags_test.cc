@@ -132,6 +132,32 @@ TEST(SamplingFlags, EveryFilterAndPenaltyHasItsFlag) {
               ElementsAre(ElementsAre(' ', 'a', 'b'), ElementsAre('a', 'b')));
 }
 
+TEST(SamplingFlags, EveryOtherEndHasItsFlag) {
+  absl::StatusOr<GenerationSpec> spec =
+      Parse({"--stop-at-sentence-end", "--time-limit", "2.5", "--stop-at-repetition",
+             "--repetition-pattern", "8", "--repetition-repeats", "3"})
+          .MakeSpec(SmallModelInfo(), ByteText());
+  ASSERT_TRUE(spec.ok()) << spec.status();
+  EXPECT_TRUE(spec->stopping.stop_at_sentence_end);
+  EXPECT_EQ(spec->stopping.time_limit, absl::Milliseconds(2500));
+  EXPECT_EQ(spec->stopping.repetition, (RepetitionSettings{8, 3}));
+  EXPECT_THAT(std::string(Parse({"--repetition-pattern", "8"}).Check().message()),
+              HasSubstr("--stop-at-repetition"));
+}
+
+TEST(SamplingFlags, ConstraintsExcludeEachOtherAndSayWhatIsWrong) {
+  EXPECT_THAT(std::string(Parse({"--json", "--regex", "a"}).Check().message()),
+              HasSubstr("exclude each other"));
+  const auto message = [](std::vector<std::string> words) {
+    return std::string(
+        Parse(std::move(words)).MakeSpec(SmallModelInfo(), ByteText()).status().message());
+  };
+  EXPECT_THAT(message({"--regex", "a+"}), HasSubstr("kind 1: a+"));
+  EXPECT_THAT(message({"--choice", "a", "--choice", "b"}), HasSubstr("[\"a\",\"b\"]"));
+  EXPECT_THAT(message({"--json-schema", "@/no/such/file"}),
+              HasSubstr("cannot read \"/no/such/file\""));
+}
+
 TEST(SamplingFlags, FlagsThatNeedAnotherOrAreWrongAreNamed) {
   const auto message = [](std::vector<std::string> words) {
     return std::string(

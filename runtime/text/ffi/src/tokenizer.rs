@@ -42,6 +42,10 @@ impl Tokenizer {
         Ok(Tokenizer { inner, special_ids, vocabulary_size, byte_fallback })
     }
 
+    pub fn inner(&self) -> &HfTokenizer {
+        &self.inner
+    }
+
     pub fn encode(&self, text: &str, add_special_tokens: bool) -> Outcome<Vec<i32>> {
         let encoding = self
             .inner
