@@ -112,7 +112,10 @@ RowScratch::RowScratch(size_t vocabulary)
       ids(vocabulary + row_kernels::kSlack),
       open_ids(vocabulary + row_kernels::kSlack),
       typicality(vocabulary + row_kernels::kSlack),
-      masked(vocabulary + row_kernels::kSlack) {}
+      masked(vocabulary + row_kernels::kSlack) {
+  edited_ids.reserve(vocabulary);
+  edited_logits.reserve(vocabulary);
+}
 
 size_t TopK(const float* logits, size_t n, size_t k, RowScratch& scratch) {
   const size_t collected = SelectFirst(logits, n, k, scratch);

@@ -15,7 +15,8 @@ import grpc
 from hocket.v1 import generation_pb2 as pb
 from hocket.v1 import hocket_pb2_grpc
 
-STOPPING = {"max_new_tokens": 40, "ignore_eos": True}
+# Long enough that a flood of them still runs when another request arrives.
+STOPPING = {"max_new_tokens": 300, "ignore_eos": True}
 
 
 def generate(stub, tenant, **fields):
