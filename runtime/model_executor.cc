@@ -179,7 +179,8 @@ void ModelExecutor::ComputeMasks(std::span<const LogitsRow> wanted, StepResult& 
     if (row.draws && states_[row.row]->HasGrammar()) constrained_.push_back(row.row);
   }
   const auto count = static_cast<int32_t>(constrained_.size());
-#pragma omp parallel for schedule(dynamic, 1) num_threads(std::max(info_.threads, 1)) if (count > 1)
+  const int32_t threads = std::max(decoder_->threads_in_use(), 1);
+#pragma omp parallel for schedule(dynamic, 1) num_threads(threads) if (count > 1)
   for (int32_t i = 0; i < count; ++i) {
     const absl::Status status = states_[constrained_[i]]->ComputeMask();
     if (!status.ok()) result.outcomes[constrained_[i]].status = status;
