@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstring>
 
-#include "runtime/kernels/rms_norm.h"
 #include "runtime/kernels/rotary.h"
 #include "runtime/model/checkpoint.h"
 
@@ -84,7 +83,7 @@ absl::Status ForwardPass::PlanMemory() {
   arena_.Reserve(&input_scales_, rows);
   scratch_.resize(team_.threads());
   for (Scratch& own : scratch_) {
-    arena_.Reserve(&own.row, std::max(spec_.hidden_size, spec_.intermediate_size));
+    arena_.Reserve(&own.row, spec_.hidden_size);
     arena_.Reserve(&own.input, (kRowsMadeByEach + kRowPadding) * input_bytes_);
     arena_.Reserve(&own.input_scales, kRowsMadeByEach);
     arena_.Reserve(&own.product, product_bytes);
@@ -116,12 +115,23 @@ absl::StatusOr<std::span<const float>> ForwardPass::Run(const StepPlan& plan,
   for (const BlockCopy& copy : plan.copies) cache_.CopyBlock(copy.source, copy.target);
   if (plan.tokens.empty()) return std::span<const float>();
   LayOut(plan);
+  const absl::Status status = OnTeam([&](TeamMember& member) { RunMember(member, plan, outputs); });
+  if (!status.ok()) return status;
+  return std::span<const float>(hidden_, outputs.size() * spec_.hidden_size);
+}
+
+template <class F>
+absl::Status ForwardPass::OnTeam(F&& f) {
   for (Scratch& own : scratch_) own.status = absl::OkStatus();
-  team_.Run([&](TeamMember& member) { RunMember(member, plan, outputs); });
+  team_.Run(f);
   for (const Scratch& own : scratch_) {
     if (!own.status.ok()) return own.status;
   }
-  return std::span<const float>(hidden_, outputs.size() * spec_.hidden_size);
+  return absl::OkStatus();
+}
+
+RmsNormWeights ForwardPass::NormOf(const std::vector<float>& scale) const {
+  return {scale.data(), static_cast<float>(spec_.norm_epsilon), spec_.hidden_size};
 }
 
 void ForwardPass::LayOut(const StepPlan& plan) {
@@ -216,8 +226,7 @@ void ForwardPass::Product(TeamMember& member, const WeightMatrix& matrix, const 
 
 void ForwardPass::Project(TeamMember& member, int32_t index, const Batch& batch) {
   const LayerWeights& layer = weights_.layers[index];
-  const RmsNormWeights norm{layer.attention_norm.data(), static_cast<float>(spec_.norm_epsilon),
-                            spec_.hidden_size};
+  const RmsNormWeights norm = NormOf(layer.attention_norm);
   const int64_t hidden = spec_.hidden_size;
   Product(member, *layer.qkv, batch, {qkv_, spec_.QkvSize(), DataOrNull(layer.qkv_bias)},
           [&](int64_t row, float* to) {
@@ -230,8 +239,7 @@ void ForwardPass::Project(TeamMember& member, int32_t index, const Batch& batch)
 void ForwardPass::OutputAndMlp(TeamMember& member, int32_t index, const Batch& batch,
                                float* residual, std::span<const int32_t> taken) {
   const LayerWeights& layer = weights_.layers[index];
-  const RmsNormWeights norm{layer.mlp_norm.data(), static_cast<float>(spec_.norm_epsilon),
-                            spec_.hidden_size};
+  const RmsNormWeights norm = NormOf(layer.mlp_norm);
   const int64_t hidden = spec_.hidden_size;
   const int64_t attention = spec_.AttentionSize();
   const int64_t intermediate = spec_.intermediate_size;
@@ -251,8 +259,7 @@ void ForwardPass::OutputAndMlp(TeamMember& member, int32_t index, const Batch& b
 
 void ForwardPass::NormalizeFinally(const TeamMember& member, IndexRange rows) {
   const int64_t hidden = spec_.hidden_size;
-  const RmsNormWeights norm{weights_.final_norm.data(), static_cast<float>(spec_.norm_epsilon),
-                            spec_.hidden_size};
+  const RmsNormWeights norm = NormOf(weights_.final_norm);
   float* const normed = scratch_[member.index()].row;
   for (int64_t i = rows.begin; i < rows.end; ++i) {
     AddRmsNorm(norm, nullptr, nullptr, hidden_ + i * hidden, normed);
@@ -290,16 +297,13 @@ absl::Status ForwardPass::Logits(std::span<const float> hidden, int32_t rows,
   for (int32_t first = 0; first < rows; first += settings_.max_head_rows) {
     const int32_t count = std::min(settings_.max_head_rows, rows - first);
     const float* const from = hidden.data() + first * size;
-    for (Scratch& own : scratch_) own.status = absl::OkStatus();
-    team_.Run([&](TeamMember& member) {
+    const absl::Status status = OnTeam([&](TeamMember& member) {
       ForEachBatch(member, count, [&](const Batch& batch) {
         Product(member, *weights_.head, batch, {logits.data() + first * vocabulary, vocabulary},
                 [&](int64_t row, float*) { return from + row * size; });
       });
     });
-    for (const Scratch& own : scratch_) {
-      if (!own.status.ok()) return own.status;
-    }
+    if (!status.ok()) return status;
   }
   return absl::OkStatus();
 }

@@ -17,6 +17,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "runtime/kernels/paged_attention.h"
+#include "runtime/kernels/rms_norm.h"
 #include "runtime/kernels/team.h"
 #include "runtime/kernels/weight_matrix.h"
 #include "runtime/model/architecture_spec.h"
@@ -74,6 +75,10 @@ class ForwardPass {
 
   absl::Status PlanMemory();
   void LayOut(const StepPlan& plan);
+  RmsNormWeights NormOf(const std::vector<float>& scale) const;
+  // Runs f(member) on the team. The first error of any member.
+  template <class F>
+  absl::Status OnTeam(F&& f);
 
   // Calls f(batch) for batches that cover [0, rows), and returns when all are done. Every member
   // calls this.
