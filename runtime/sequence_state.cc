@@ -109,6 +109,20 @@ bool SequenceState::IsStopToken(TokenId token) const {
   return std::binary_search(stop_tokens_.begin(), stop_tokens_.end(), token);
 }
 
+absl::Status SequenceState::Resume(std::span<const TokenId> tokens) {
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    Outcome told;
+    const absl::Status status = Accept(tokens[i], told);
+    if (!status.ok()) return status;
+    if (told.finish.has_value()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("resume.generated_tokens: the answer ends with token ", i, " of ",
+                       tokens.size(), ", so there is nothing to go on with"));
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status SequenceState::Accept(TokenId token, Outcome& outcome) {
   ++generated_tokens_;
   outcome.tokens.push_back(token);

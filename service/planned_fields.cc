@@ -32,7 +32,6 @@ constexpr absl::string_view kPlannedFields[] = {
     "context.kept_tokens",
     "context.truncate_prompt_tokens",
     "adapter",
-    "resume",
     "speculation",
 };
 
