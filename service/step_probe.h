@@ -21,9 +21,9 @@ struct StepProbe {
 // Leaves no sequence behind; what it writes to KV blocks is overwritten by their first users.
 absl::StatusOr<StepProbe> ProbeSteps(const SchedulerSettings& settings, Executor* executor);
 
-// While a prompt is computed beside them, streams get a token in the time of about four plain decode
-// steps: three quarters of the machine then work on the prompt. Between 60 ms, faster than anybody
-// reads and long enough for a batch of streams beside some of a prompt, and a second.
+// While a prompt is computed beside them, streams get a token in the time of about four plain
+// decode steps: three quarters of the machine then work on the prompt. Between 60 ms, faster than
+// anybody reads and long enough for a batch of streams beside some of a prompt, and a second.
 absl::Duration DefaultTarget(const StepProbe& probe);
 
 }  // namespace hocket
