@@ -87,6 +87,7 @@ void ModelExecutor::StartAndEnd(const StepPlan& plan) {
     sequence.status = SequenceState::Check(start, info_.vocabulary_size);
     if (sequence.status.ok()) {
       sequence.state = std::make_unique<SequenceState>(start, tokenizer_, info_);
+      if (start.resumed != nullptr) sequence.status = sequence.state->Resume(*start.resumed);
     }
   }
 }

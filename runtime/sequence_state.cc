@@ -130,13 +130,32 @@ bool SequenceState::IsStopToken(TokenId token) const {
   return std::binary_search(stop_tokens_.begin(), stop_tokens_.end(), token);
 }
 
+absl::Status SequenceState::StartMatcher() {
+  if (!HasGrammar() || matcher_ != nullptr) return absl::OkStatus();
+  absl::StatusOr<std::unique_ptr<GrammarMatcher>> matcher = spec_->grammar->NewMatcher();
+  if (!matcher.ok()) return matcher.status();
+  matcher_ = *std::move(matcher);
+  return absl::OkStatus();
+}
+
 absl::Status SequenceState::ComputeMask() {
-  if (matcher_ == nullptr) {
-    absl::StatusOr<std::unique_ptr<GrammarMatcher>> matcher = spec_->grammar->NewMatcher();
-    if (!matcher.ok()) return matcher.status();
-    matcher_ = *std::move(matcher);
-  }
+  if (absl::Status status = StartMatcher(); !status.ok()) return status;
   return matcher_->Mask(mask_);
+}
+
+absl::Status SequenceState::Resume(std::span<const TokenId> tokens) {
+  if (absl::Status status = StartMatcher(); !status.ok()) return status;
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    Outcome told;
+    const absl::Status status = Accept(tokens[i], told);
+    if (!status.ok()) return status;
+    if (told.finish.has_value()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("resume.generated_tokens: the answer ends with token ", i, " of ",
+                       tokens.size(), ", so there is nothing to go on with"));
+    }
+  }
+  return absl::OkStatus();
 }
 
 absl::Status SequenceState::Accept(TokenId token, Outcome& outcome) {

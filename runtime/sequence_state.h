@@ -56,6 +56,10 @@ class SequenceState {
   void AddPromptScore(TokenScore score);
   std::vector<TokenScore> TakePromptScores(int32_t end_position);
 
+  // Takes tokens that another run of the same request has drawn, as if they had been drawn here;
+  // their text is not told again. INVALID_ARGUMENT when the answer ends among them.
+  absl::Status Resume(std::span<const TokenId> tokens);
+
   // Appends a drawn token: text, stop conditions, and the finish when there is one.
   absl::Status Accept(TokenId token, Outcome& outcome);
 
@@ -68,6 +72,7 @@ class SequenceState {
 
  private:
   bool IsStopToken(TokenId token) const;
+  absl::Status StartMatcher();  // Of the grammar, once.
   absl::Status AppendText(TokenId token, Outcome& outcome);
   std::optional<FinishReason> EndAfter(TokenId token, bool complete);
   absl::Status End(Finish finish, Outcome& outcome);

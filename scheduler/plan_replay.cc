@@ -137,13 +137,16 @@ bool Replay::Add() {
   int64_t tenant = 0;
   int64_t salt = 0;
   auto prompt = std::make_shared<std::vector<TokenId>>();
+  auto resumed = std::make_shared<std::vector<TokenId>>();
   if (!Read(now) || !Read(request.deadline) || !Read(request.max_new_tokens) || !Read(priority) ||
       !Read(whole) || !Read(request.tenant_weight) || !Read(tenant) || !Read(salt) ||
-      !ReadTokens(*prompt) || priority < 0 || priority >= kPriorityClasses) {
+      !ReadTokens(*prompt) || !ReadTokens(*resumed) || priority < 0 ||
+      priority >= kPriorityClasses) {
     return false;
   }
   request.id = absl::StrCat(++report_.requests);
   request.prompt = std::move(prompt);
+  request.resumed = std::move(resumed);
   request.priority = static_cast<PriorityClass>(priority);
   request.needs_whole_prompt = whole != 0;
   request.tenant = absl::StrCat(tenant);

@@ -1,7 +1,8 @@
 // The trace's writer. Its lines, which plan_replay.cc reads:
 //   hocket-trace 1 BLOCKS BLOCK_TOKENS RUNNING STEP_TOKENS CONTEXT CACHE TARGET
 //   M DECODE_ROWS PREFILL_TOKENS DECODE_POSITIONS PREFILL_POSITIONS SECONDS   a measured step
-//   A NOW DEADLINE MAX_NEW PRIORITY WHOLE WEIGHT TENANT SALT COUNT TOKEN...   Add
+//   A NOW DEADLINE MAX_NEW PRIORITY WHOLE WEIGHT TENANT SALT PROMPT RESUMED   Add;
+//     the last two: COUNT TOKEN...
 //   C NOW NUMBER REASON                                                       Cancel
 //   E NOW REASON                                                              EndAll
 //   P NOW DIGEST SUMMARY                                                      Plan
@@ -48,6 +49,10 @@ void PlanTraceWriter::Add(const Request& request, absl::Time now) {
        << IndexOf(tenants_, request.tenant) << ' ' << IndexOf(salts_, request.cache_salt) << ' '
        << request.prompt->size();
   for (const TokenId token : *request.prompt) out_ << ' ' << token;
+  out_ << ' ' << (request.resumed == nullptr ? 0 : request.resumed->size());
+  if (request.resumed != nullptr) {
+    for (const TokenId token : *request.resumed) out_ << ' ' << token;
+  }
   out_ << '\n';
 }
 

@@ -53,6 +53,8 @@ struct FinishedEvent {
   Finish finish;
   Usage usage;
   RequestTimings timings;
+  // With kShutdown: every token generated so far, the resumed ones included, to go on from.
+  std::vector<TokenId> generated;
 };
 
 // Receives one request's events, on the engine thread, in order: OnStarted at most once, then
@@ -67,9 +69,11 @@ class Sink {
 };
 
 struct Request {
-  std::string id;                                      // Unique among those that the engine holds.
-  std::shared_ptr<const std::vector<TokenId>> prompt;  // At least one token.
-  int32_t max_new_tokens = 0;  // 0: the prompt is computed and nothing drawn (score, embed).
+  std::string id;                                       // Unique among those that the engine holds.
+  std::shared_ptr<const std::vector<TokenId>> prompt;   // At least one token.
+  std::shared_ptr<const std::vector<TokenId>> resumed;  // As of SequenceStart; null: none.
+  // The resumed ones included. 0: the prompt is computed and nothing drawn (score, embed).
+  int32_t max_new_tokens = 0;
   std::shared_ptr<const GenerationSpec> spec;
   absl::Time deadline = absl::InfiniteFuture();
   PriorityClass priority = PriorityClass::kStandard;

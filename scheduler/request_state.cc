@@ -27,7 +27,8 @@ void RequestState::Start(absl::Time now, StepPlan& plan) {
   plan.starts.push_back({.sequence = sequence.id(),
                          .choice_index = 0,
                          .spec = request_.spec,
-                         .prompt = request_.prompt});
+                         .prompt = request_.prompt,
+                         .resumed = request_.resumed});
   request_.sink->OnStarted({.queued = Between(submitted_, now),
                             .prompt_tokens = sequence.prompt_tokens(),
                             .cached_tokens = sequence.cached_prompt_tokens()});
@@ -52,12 +53,17 @@ void RequestState::Deliver(Outcome outcome) {
 void RequestState::NotifyFinished(Finish finish, const absl::Status& status, absl::Time now) {
   const std::shared_ptr<Sink> sink = std::move(request_.sink);
   Invariant(sink != nullptr, "a request ends once");
+  std::vector<TokenId> generated;
+  if (finish.reason == FinishReason::kShutdown) {
+    generated.assign(sequence.generated().begin(), sequence.generated().end());
+  }
   sink->OnFinished({.status = status,
                     .finish = std::move(finish),
                     .usage = {.prompt_tokens = sequence.prompt_tokens(),
                               .cached_tokens = sequence.cached_prompt_tokens(),
-                              .generated_tokens = sequence.generated_tokens()},
-                    .timings = TimingsAt(now)});
+                              .generated_tokens = sequence.generated_tokens() - resumed_tokens()},
+                    .timings = TimingsAt(now),
+                    .generated = std::move(generated)});
 }
 
 RequestTimings RequestState::TimingsAt(absl::Time now) const {

@@ -19,10 +19,13 @@ class RequestState {
   RequestState(Request request, SequenceId id, int32_t block_tokens, absl::Time submitted)
       : request_(std::move(request)),
         submitted_(submitted),
-        sequence(id, request_.prompt, block_tokens, request_.cache_salt) {}
+        sequence(id, request_.prompt, request_.resumed.get(), block_tokens, request_.cache_salt) {}
 
   const Request& request() const { return request_; }
   absl::Time submitted() const { return submitted_; }
+  int32_t resumed_tokens() const {
+    return request_.resumed == nullptr ? 0 : static_cast<int32_t>(request_.resumed->size());
+  }
   bool draws() const { return request_.max_new_tokens > 0; }
   bool started() const { return first_planned_.has_value(); }  // The executor knows the sequence.
 

@@ -219,7 +219,7 @@ void Scheduler::Core::Admit(RequestState& state, absl::Time now) {
   if (!is_new) return;
   const int32_t cached_tokens = state.sequence.cached_prompt_tokens();
   if (settings_.prefix_cache) cache_.CountQuery(cached_tokens > 0);
-  line_.Charge(state, state.sequence.prompt_tokens() - cached_tokens);
+  line_.Charge(state, state.sequence.total_tokens() - cached_tokens);
   line_.Settle();
   state.Start(now, plan_);
 }

@@ -9,8 +9,9 @@
 namespace hocket {
 
 Sequence::Sequence(SequenceId id, std::shared_ptr<const std::vector<TokenId>> prompt,
-                   int32_t block_tokens, std::string_view salt)
+                   const std::vector<TokenId>* resumed, int32_t block_tokens, std::string_view salt)
     : id_(id), prompt_(std::move(prompt)), block_tokens_(block_tokens), salt_(salt) {
+  if (resumed != nullptr) generated_ = *resumed;
   Invariant(prompt_ != nullptr && !prompt_->empty(), "a prompt has at least one token");
 }
 

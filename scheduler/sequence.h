@@ -18,14 +18,16 @@ namespace hocket {
 
 class Sequence {
  public:
-  // `salt`: of its blocks in the prefix cache; it must outlive the sequence.
-  Sequence(SequenceId id, std::shared_ptr<const std::vector<TokenId>> prompt, int32_t block_tokens,
-           std::string_view salt);
+  // `resumed` (may be null): generated before, by another run. `salt`: of its blocks in the prefix
+  // cache; it must outlive the sequence.
+  Sequence(SequenceId id, std::shared_ptr<const std::vector<TokenId>> prompt,
+           const std::vector<TokenId>* resumed, int32_t block_tokens, std::string_view salt);
 
   SequenceId id() const { return id_; }
   const std::shared_ptr<const std::vector<TokenId>>& prompt() const { return prompt_; }
   int32_t prompt_tokens() const { return static_cast<int32_t>(prompt_->size()); }
   int32_t generated_tokens() const { return static_cast<int32_t>(generated_.size()); }
+  std::span<const TokenId> generated() const { return generated_; }
   int32_t total_tokens() const { return prompt_tokens() + generated_tokens(); }
 
   // Positions [0, computed_tokens) have their keys and values in the blocks.

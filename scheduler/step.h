@@ -47,6 +47,9 @@ struct SequenceStart {
   int32_t choice_index = 0;  // Which of the request's choices this is; keys its random numbers.
   std::shared_ptr<const GenerationSpec> spec;
   std::shared_ptr<const std::vector<TokenId>> prompt;
+  // Tokens generated after the prompt by another run of the same request, which this one goes on
+  // from as if it had drawn them itself; no outcome repeats them. Null: none.
+  std::shared_ptr<const std::vector<TokenId>> resumed;
 };
 
 // Copy one KV block onto another, before any row of the step runs (copy-on-write).

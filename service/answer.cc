@@ -152,8 +152,21 @@ std::vector<v1::StreamGenerateResponse> StreamAnswer::Messages(EventBatch batch,
     SetFinish(batch.finished->finish, &finished);
     SetUsage(batch.finished->usage, finished.mutable_usage());
     SetTimings(batch.finished->timings, finished.mutable_timings());
+    if (std::optional<v1::Resume> resume = ResumeOf(batch)) {
+      *finished.mutable_resume() = *std::move(resume);
+    }
   }
   return messages;
+}
+
+std::optional<v1::Resume> ResumeOf(const EventBatch& batch) {
+  if (!batch.finished || batch.finished->finish.reason != FinishReason::kShutdown) {
+    return std::nullopt;
+  }
+  v1::Resume resume;
+  const std::vector<TokenId>& tokens = batch.finished->generated;
+  resume.mutable_generated_tokens()->Add(tokens.begin(), tokens.end());
+  return resume;
 }
 
 v1::GenerateResponse GenerateAnswer(const EventBatch& batch, const AnswerContext& context) {

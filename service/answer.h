@@ -2,6 +2,7 @@
 #ifndef HOCKET_SERVICE_ANSWER_H_
 #define HOCKET_SERVICE_ANSWER_H_
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -37,6 +38,9 @@ class StreamAnswer {
                        std::vector<v1::StreamGenerateResponse>& messages);
   bool prompt_scores_begun_ = false;
 };
+
+// What a request that a shutdown ended may go on from, or none.
+std::optional<v1::Resume> ResumeOf(const EventBatch& batch);
 
 // The whole of a request's events, folded.
 v1::GenerateResponse GenerateAnswer(const EventBatch& batch, const AnswerContext& context);

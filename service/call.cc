@@ -97,6 +97,7 @@ absl::Status Call::SubmitToEngine() {
   const absl::Status status =
       parts_.engine->Submit({.id = request.request_id,
                              .prompt = request.prompt,
+                             .resumed = request.resumed,
                              .max_new_tokens = request.max_new_tokens,
                              .spec = request.spec,
                              .deadline = deadline_,

@@ -22,6 +22,9 @@ absl::Time DeadlineOf(const grpc::CallbackServerContext& context) {
   return absl::FromChrono(deadline);
 }
 
+// Clients take 8 KiB of metadata by default, base64 included.
+constexpr size_t kMaxResumeTrailerBytes = 4096;
+
 // Until keys name tenants, the client's own word is taken.
 std::string TenantOf(const grpc::CallbackServerContext& context) {
   const auto found = context.client_metadata().find("hocket-tenant");
@@ -115,6 +118,10 @@ class UnaryReactor final : public Call, public grpc::ServerUnaryReactor {
   void Send(EventBatch batch, std::optional<absl::Status> end) override {
     if (!end) return BatchSent();  // A unary call delivers once, at its end.
     if (end->ok()) *response_ = fold_(batch, context());
+    if (const std::optional<v1::Resume> resume = ResumeOf(batch);
+        resume && resume->ByteSizeLong() <= kMaxResumeTrailerBytes) {
+      context_->AddTrailingMetadata("hocket-resume-bin", resume->SerializeAsString());
+    }
     Finish(EndOf(*end, context_));
   }
 

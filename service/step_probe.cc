@@ -71,7 +71,8 @@ int32_t Prober::Start(int32_t sequences, int32_t prompt_tokens) {
     plan_.starts.push_back({.sequence = kFirstSequence + sequences_.size() - 1,
                             .choice_index = 0,
                             .spec = spec_,
-                            .prompt = std::make_shared<std::vector<TokenId>>(sequence.tokens)});
+                            .prompt = std::make_shared<std::vector<TokenId>>(sequence.tokens),
+                            .resumed = nullptr});
   }
   return started;
 }

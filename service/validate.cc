@@ -154,6 +154,23 @@ absl::StatusOr<int32_t> Validator::MaxNewTokens(const v1::StoppingSettings& stop
   return static_cast<int32_t>(given ? wanted : std::min<int64_t>(kDefaultMaxNewTokens, left));
 }
 
+absl::StatusOr<std::vector<TokenId>> Validator::ResumedTokens(const v1::GenerateRequest& request,
+                                                              int32_t max_new_tokens) const {
+  const auto& tokens = request.resume().generated_tokens();
+  if (tokens.empty()) return Tokens();
+  if (!request.sampling().has_seed()) {
+    return FieldError("sampling.seed", "is not set, and resume needs the first run's");
+  }
+  if (tokens.size() >= max_new_tokens) {
+    return FieldError(
+        "resume.generated_tokens",
+        absl::StrCat(tokens.size(), " tokens leave nothing of max_new_tokens ", max_new_tokens));
+  }
+  const absl::Status status = CheckTokens("resume.generated_tokens", tokens, info_.vocabulary_size);
+  if (!status.ok()) return status;
+  return Tokens(tokens.begin(), tokens.end());
+}
+
 absl::StatusOr<ValidRequest> Validator::Generate(const v1::GenerateRequest& request) const {
   absl::Status model = CheckModel(request.model());
   if (!model.ok()) return model;
@@ -181,9 +198,13 @@ absl::StatusOr<ValidRequest> Validator::Generate(const v1::GenerateRequest& requ
       CheckInt("stopping.min_new_tokens", spec->stopping.min_new_tokens, 0, *max_new_tokens);
   if (!status.ok()) return status;
 
+  absl::StatusOr<Tokens> resumed = ResumedTokens(request, *max_new_tokens);
+  if (!resumed.ok()) return resumed.status();
+
   ValidRequest valid;
   valid.request_id = *std::move(id);
   valid.prompt = Share(*std::move(prompt));
+  if (!resumed->empty()) valid.resumed = Share(*std::move(resumed));
   valid.max_new_tokens = *max_new_tokens;
   valid.detail.token_ids = !request.output().has_token_ids() || request.output().token_ids();
   valid.detail.token_pieces = request.output().token_pieces();

@@ -28,6 +28,7 @@ struct AnswerDetail {
 struct ValidRequest {
   std::string request_id;  // Made here when the client gave none.
   std::shared_ptr<const std::vector<TokenId>> prompt;
+  std::shared_ptr<const std::vector<TokenId>> resumed;  // Null: from the prompt on.
   std::shared_ptr<const GenerationSpec> spec;
   int32_t max_new_tokens = 0;
   SchedulingSettings scheduling;
@@ -73,6 +74,9 @@ class Validator {
   template <typename RequestProto>
   absl::StatusOr<ValidRequest> WholePrompt(const RequestProto& request,
                                            OutputSettings output) const;
+  // What the answer goes on from; empty without `resume`.
+  absl::StatusOr<Tokens> ResumedTokens(const v1::GenerateRequest& request,
+                                       int32_t max_new_tokens) const;
   // What of max_new_tokens the context has room for; less than given only with
   // CONTEXT_POLICY_STOP.
   absl::StatusOr<int32_t> MaxNewTokens(const v1::StoppingSettings& stopping,

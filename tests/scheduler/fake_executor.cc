@@ -14,6 +14,7 @@ constexpr TokenId kVocabulary = 997;
 constexpr TokenId kStopTokenStride = 41;  // Every token that this divides ends the text.
 constexpr uint64_t kEmptyChain = 0x9e3779b97f4a7c15u;
 constexpr uint64_t kGarbage = 0;
+constexpr size_t kHeldLetters = 3;
 
 uint64_t Extend(uint64_t chain, TokenId token) {
   chain = (chain ^ static_cast<uint64_t>(token)) * 0xbf58476d1ce4e5b9u;
@@ -50,6 +51,14 @@ FakeAnswer OfflineAnswer(const std::vector<TokenId>& prompt, const GenerationSpe
     }
   }
   return answer;
+}
+
+FakeAnswer AnswerAfter(const FakeAnswer& whole, size_t resumed_tokens) {
+  FakeAnswer rest = whole;
+  rest.tokens.erase(rest.tokens.begin(), rest.tokens.begin() + resumed_tokens);
+  // What was held back when the first run stopped comes from the second.
+  rest.text.erase(0, resumed_tokens / kHeldLetters * kHeldLetters);
+  return rest;
 }
 
 FakeExecutor::FakeExecutor(const SchedulerSettings& settings)
@@ -92,6 +101,12 @@ void FakeExecutor::Admit(const StepPlan& plan) {
     place->second.spec = start.spec;
     place->second.prompt = start.prompt;
     for (const TokenId token : *start.prompt) place->second.Append(token);
+    if (start.resumed == nullptr) continue;
+    for (const TokenId token : *start.resumed) {
+      place->second.Append(token);
+      place->second.held_text.push_back(LetterOf(token));
+      if (place->second.held_text.size() >= kHeldLetters) place->second.held_text.clear();
+    }
   }
 }
 
@@ -226,7 +241,7 @@ void FakeExecutor::Draw(Cell read, FakeSequence& sequence, Outcome& outcome) {
     }
   }
   // Text is held back over steps, as a possible stop string would be, and flushed at the end.
-  if (sequence.held_text.size() >= 3 || outcome.finish.has_value()) {
+  if (sequence.held_text.size() >= kHeldLetters || outcome.finish.has_value()) {
     outcome.text = std::exchange(sequence.held_text, std::string());
   }
 }

@@ -28,6 +28,8 @@ struct FakeAnswer {
   FinishReason reason = FinishReason::kLength;
 };
 FakeAnswer OfflineAnswer(const std::vector<TokenId>& prompt, const GenerationSpec& spec);
+// What is left of it for a run that resumes after its first tokens.
+FakeAnswer AnswerAfter(const FakeAnswer& whole, size_t resumed_tokens);
 
 class FakeExecutor final : public Executor {
  public:

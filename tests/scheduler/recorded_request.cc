@@ -70,6 +70,9 @@ RecordedRequest::RecordedRequest(const RequestShape& shape)
   request.id = shape.id;
   request.prompt = std::make_shared<std::vector<TokenId>>(shape.prompt);
   request.max_new_tokens = shape.max_new_tokens;
+  if (!shape.resumed.empty()) {
+    request.resumed = std::make_shared<std::vector<TokenId>>(shape.resumed);
+  }
   request.spec = std::move(spec);
   request.deadline = shape.deadline;
   request.cache_salt = shape.cache_salt;

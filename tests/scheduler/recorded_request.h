@@ -63,6 +63,7 @@ struct RequestShape {
   PriorityClass priority = PriorityClass::kStandard;
   std::string tenant = {};
   double tenant_weight = 1;
+  std::vector<TokenId> resumed = {};
 };
 
 std::vector<TokenId> PromptOf(int32_t token_count, TokenId first = 1);

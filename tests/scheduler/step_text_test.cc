@@ -9,7 +9,8 @@ TEST(PlanText, WritesAllOfAPlanOnOneLine) {
   StepPlan plan;
   plan.step = 3;
   plan.ends = {1};
-  plan.starts.push_back({.sequence = 4, .choice_index = 2, .spec = nullptr, .prompt = nullptr});
+  plan.starts.push_back(
+      {.sequence = 4, .choice_index = 2, .spec = nullptr, .prompt = nullptr, .resumed = nullptr});
   plan.copies = {{.source = 2, .target = 7}};
   plan.tokens = {5, 11, 12};
   plan.blocks = {0, 3, 1};

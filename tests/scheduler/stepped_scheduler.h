@@ -68,7 +68,10 @@ struct SteppedScheduler {
 // The client got exactly what the fake model answers offline.
 inline void ExpectOfflineAnswer(const RecordedRequest& recorded) {
   const Heard heard = recorded.sink->Get();
-  const FakeAnswer answer = OfflineAnswer(*recorded.request.prompt, *recorded.request.spec);
+  const auto& resumed = recorded.request.resumed;
+  const FakeAnswer answer =
+      AnswerAfter(OfflineAnswer(*recorded.request.prompt, *recorded.request.spec),
+                  resumed == nullptr ? 0 : resumed->size());
   EXPECT_EQ(heard.finished_events, 1) << recorded.request.id;
   EXPECT_EQ(heard.tokens, answer.tokens) << recorded.request.id;
   EXPECT_EQ(heard.text, answer.text) << recorded.request.id;

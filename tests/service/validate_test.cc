@@ -355,6 +355,29 @@ TEST_F(ValidateTest, EffectiveSettingsSentBackGiveTheSameRequest) {
   EXPECT_EQ(second->scheduling.priority, PriorityClass::kBatch);
 }
 
+TEST_F(ValidateTest, ResumeNeedsTheSeedAndLeavesSomethingToGenerate) {
+  const auto request = [](const std::string& sampling) {
+    return "text: 'x' stopping { max_new_tokens: 3 } resume { generated_tokens: [ 97, 98 ] } " +
+           sampling;
+  };
+  EXPECT_THAT(std::string(Generate(request("")).status().message()),
+              StartsWith("sampling.seed: is not set"));
+  const absl::StatusOr<ValidRequest> valid = Generate(request("sampling { seed: 1 }"));
+  ASSERT_TRUE(valid.ok()) << valid.status();
+  EXPECT_EQ(*valid->resumed, (std::vector<TokenId>{97, 98}));
+  EXPECT_EQ(Generate("text: 'x' resume { }")->resumed, nullptr);
+  EXPECT_THAT(std::string(Generate("text: 'x' sampling { seed: 1 } stopping { max_new_tokens: 1 } "
+                                   "resume { generated_tokens: 97 }")
+                              .status()
+                              .message()),
+              StartsWith("resume.generated_tokens: 1 tokens leave nothing of max_new_tokens 1"));
+  EXPECT_THAT(
+      std::string(Generate("text: 'x' sampling { seed: 1 } resume { generated_tokens: 256 }")
+                      .status()
+                      .message()),
+      StartsWith("resume.generated_tokens[0]: 256"));
+}
+
 TEST_F(ValidateTest, TenantsMeetOnlyInASaltThatTheyName) {
   const SchedulingSettings own;
   SchedulingSettings named;

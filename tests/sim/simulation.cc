@@ -27,6 +27,8 @@ class Simulation::Listener final : public Sink {
         tenant_(request.priority, request.tenant),
         weight_(request.tenant_weight),
         prompt_tokens_(static_cast<int64_t>(request.prompt->size())),
+        resumed_tokens_(request.resumed == nullptr ? 0
+                                                   : static_cast<int64_t>(request.resumed->size())),
         sink_(request.sink) {
     simulation_->fairness_.Wait(tenant_, 1);
   }
@@ -35,7 +37,7 @@ class Simulation::Listener final : public Sink {
     started_ = true;
     simulation_->gate_.Start(tenant_.second, prompt_tokens_);
     simulation_->fairness_.Wait(tenant_, -1);
-    Serve(static_cast<double>(event.prompt_tokens - event.cached_tokens));
+    Serve(static_cast<double>(event.prompt_tokens + resumed_tokens_ - event.cached_tokens));
     sink_->OnStarted(event);
   }
   void OnOutcome(Outcome outcome) override {
@@ -55,6 +57,7 @@ class Simulation::Listener final : public Sink {
   const FairnessWatch::Key tenant_;
   const double weight_;
   const int64_t prompt_tokens_;
+  const int64_t resumed_tokens_;
   const std::shared_ptr<Sink> sink_;
   bool started_ = false;
 };
@@ -242,11 +245,17 @@ void Simulation::JudgeFinish(const Life& life, const Heard& heard) {
   }
   Expect(heard.finished.usage.generated_tokens == static_cast<int64_t>(heard.tokens.size()),
          "usage counts what was sent", id);
+  if (heard.reason() != FinishReason::kShutdown) return;
+  std::vector<TokenId> generated;
+  if (const auto& resumed = life.recorded.request.resumed) generated = *resumed;
+  generated.insert(generated.end(), heard.tokens.begin(), heard.tokens.end());
+  Expect(heard.finished.generated == generated, "a shutdown tells what to resume from", id);
 }
 
 void Simulation::JudgeAnswer(const Life& life, const Heard& heard) {
   const Request& request = life.recorded.request;
-  const FakeAnswer answer = OfflineAnswer(*request.prompt, *request.spec);
+  const FakeAnswer answer = AnswerAfter(OfflineAnswer(*request.prompt, *request.spec),
+                                        request.resumed == nullptr ? 0 : request.resumed->size());
   Expect(StartsWith(answer.tokens, heard.tokens), "tokens are the model's, in order", request.id);
   Expect(answer.text.starts_with(heard.text), "text is the model's, none repeated", request.id);
   const size_t prompt_scores =

@@ -4,6 +4,7 @@
 #include <initializer_list>
 
 #include "absl/strings/str_cat.h"
+#include "fake_executor.h"
 
 namespace hocket {
 
@@ -90,6 +91,11 @@ RequestShape Workload::NextRequest(int64_t number, const SchedulerSettings& sett
   shape.tenant = absl::StrCat("tenant", tenant);
   shape.tenant_weight = tenant == 1 ? 2 : 1;
   shape.priority = static_cast<PriorityClass>(classes_ == 1 ? 1 : Between(0, classes_ - 1));
+  if (shape.max_new_tokens > 0 && room >= 0 && Chance(0.1)) {
+    // Another replica stopped in its middle.
+    shape.resumed = OfflineAnswer(shape.prompt, *RecordedRequest(shape).request.spec).tokens;
+    shape.resumed.resize(random_() % shape.resumed.size());
+  }
   if (Chance(deadline_rate_)) shape.deadline = now + absl::Milliseconds(Between(-10, 400));
   return shape;
 }
