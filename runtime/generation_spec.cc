@@ -13,6 +13,7 @@ constexpr size_t kMaxStopStrings = 64;
 constexpr size_t kMaxStopStringBytes = 1024;
 constexpr size_t kMaxStopTokens = 1024;
 constexpr int32_t kMaxTopLogprobs = 20;
+constexpr int32_t kMaxBeamWidth = 64;
 constexpr size_t kMaxBiases = 4096;
 constexpr size_t kMaxListedTokens = 65536;
 constexpr size_t kMaxBadWords = 256;
@@ -173,10 +174,18 @@ absl::Status OutputSettings::Validate() const {
   return status;
 }
 
+absl::Status BeamSettings::Validate() const {
+  absl::Status status = CheckRange("beam_search.width", width, 2, kMaxBeamWidth);
+  status.Update(CheckRange("choices.n", returned, 1, width));
+  status.Update(CheckFloat("beam_search.length_penalty", length_penalty, -10, 10));
+  return status;
+}
+
 absl::Status GenerationSpec::Validate() const {
   absl::Status status = sampling.Validate();
   status.Update(stopping.Validate());
   status.Update(output.Validate());
+  if (beam) status.Update(beam->Validate());
   return status;
 }
 

@@ -74,6 +74,19 @@ struct StoppingSettings {
   absl::Status Validate() const;  // Sizes and ranges; the limits are constants in the source.
 };
 
+// Beam search in place of draws. A candidate's score is the sum of its tokens' log-probabilities
+// over its count of generated tokens to the power of length_penalty, as in transformers.
+struct BeamSettings {
+  enum class EarlyStopping { kNever, kHeuristic, kAlways };
+  int32_t width = 2;            // In [2, 64].
+  int32_t returned = 1;         // The best so many are told; in [1, width].
+  float length_penalty = 1.0f;  // In [-10, 10].
+  EarlyStopping early_stopping = EarlyStopping::kHeuristic;
+  bool operator==(const BeamSettings&) const = default;
+
+  absl::Status Validate() const;
+};
+
 enum class EmbeddingPooling { kNone, kLastToken, kMean };
 
 struct OutputSettings {
@@ -83,6 +96,7 @@ struct OutputSettings {
   int32_t prompt_top_logprobs = 0;
   // Scores of generated tokens are of the distribution that they were drawn from, not the model's.
   bool scored_after_filtering = false;
+  bool total_logprob = false;        // Of all generated tokens, in Finish.
   int32_t explained_candidates = 0;  // So many likely tokens are followed through the chain.
   bool special_tokens_in_text = false;
   EmbeddingPooling embedding = EmbeddingPooling::kNone;
@@ -96,6 +110,8 @@ struct GenerationSpec {
   StoppingSettings stopping;
   OutputSettings output;
   std::shared_ptr<const Grammar> grammar = {};  // What the text must match; null: anything.
+  std::optional<BeamSettings> beam = {};
+  bool rolls = false;  // A full context does not end the text (Request::roll_kept_tokens).
 
   absl::Status Validate() const;
 };

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -53,13 +54,15 @@ struct FinishedEvent {
   Finish finish;
   Usage usage;
   RequestTimings timings;
-  // With kShutdown: every token generated so far, the resumed ones included, to go on from.
+  // With kShutdown, of a request of one choice: every token generated so far, the resumed ones
+  // included, to go on from.
   std::vector<TokenId> generated;
 };
 
 // Receives one request's events, on the engine thread, in order: OnStarted at most once, then
-// OnOutcome any number of times, and OnFinished exactly once, last. Calls must not block and must
-// not call into the engine.
+// OnOutcome any number of times, and OnFinished exactly once, last. A choice of several has its
+// finish in its last outcome, and the request's is that of its first choice, unless something ended
+// them all. Calls must not block and must not call into the engine.
 class Sink {
  public:
   virtual ~Sink() = default;
@@ -75,6 +78,13 @@ struct Request {
   // The resumed ones included. 0: the prompt is computed and nothing drawn (score, embed).
   int32_t max_new_tokens = 0;
   std::shared_ptr<const GenerationSpec> spec;
+  // Sequences that share the prompt: choices, or a beam's width. The prompt is computed once.
+  int32_t choices = 1;
+  bool beam = false;  // They step together, and take over each other's tokens (BeamMove).
+  // Set: a full context does not end a sequence. It keeps so many first tokens, forgets half of the
+  // rest, the oldest, and goes on.
+  std::optional<int32_t> roll_kept_tokens;
+  int32_t max_draft_tokens = 0;  // Guessed from the sequence's own tokens in a step; 0: none.
   absl::Time deadline = absl::InfiniteFuture();
   PriorityClass priority = PriorityClass::kStandard;
   std::string tenant;        // Tenants of one class are served by turns.

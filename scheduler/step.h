@@ -44,6 +44,7 @@ enum class FinishReason {
 // through any preemption in between.
 struct SequenceStart {
   SequenceId sequence = 0;
+  SequenceId group = 0;      // Equal for all sequences of a request, and for no others.
   int32_t choice_index = 0;  // Which of the request's choices this is; keys its random numbers.
   std::shared_ptr<const GenerationSpec> spec;
   std::shared_ptr<const std::vector<TokenId>> prompt;
@@ -62,6 +63,14 @@ struct BlockCopy {
 // One sequence's share of a step: `token_count` consecutive tokens, a prefill chunk or one decode
 // token, at positions first_position, first_position + 1, ... Their keys and values go to the
 // blocks of the row's block table, which covers positions [0, first_position + token_count).
+//
+// A sequence whose context was full has forgotten tokens (after those that it always keeps) and
+// moved the others forward: position p, as counted here, is then the place p + forgotten_tokens of
+// all that it ever had, and draws are keyed by that.
+//
+// The last draft_tokens tokens of a row are guesses of what will be drawn. A token is drawn after
+// the last known one, and after each guess for as long as the draws were as guessed; so a row gives
+// at least one token, and at most draft_tokens + 1.
 struct PlanRow {
   SequenceId sequence = 0;
   int32_t first_position = 0;
@@ -70,6 +79,8 @@ struct PlanRow {
   int32_t block_begin = 0;  // Into StepPlan::blocks.
   int32_t block_count = 0;
   bool samples = false;  // The last token's logits go through the sampling stage.
+  int32_t forgotten_tokens = 0;
+  int32_t draft_tokens = 0;  // Only where `samples`; fewer than token_count.
   bool operator==(const PlanRow&) const = default;
 };
 
@@ -120,13 +131,28 @@ struct Explanation {
 
 struct Finish {
   FinishReason reason = FinishReason::kLength;
-  std::string stop_string;            // With kStopString: the one that matched.
-  std::optional<TokenId> stop_token;  // With kStopToken: the one that was drawn.
+  std::string stop_string = {};            // With kStopString: the one that matched.
+  std::optional<TokenId> stop_token = {};  // With kStopToken: the one that was drawn.
+  // Of all generated tokens, where choices are ranked: the sum of their log-probabilities, and what
+  // they were ranked by.
+  std::optional<double> total_logprob = {};
+  std::optional<double> score = {};
+};
+
+// Beam search: what a sequence of the group is after the step. All rows of a group sample in the
+// same step or none does.
+struct BeamMove {
+  int32_t parent = 0;  // The choice whose tokens, before the step, this sequence now has.
+  TokenId token = 0;   // And the one after them.
 };
 
 // What one row produced. A prefill chunk that is not the prompt's last produces no token.
+//
+// A beam search's rows give moves, and only in its last step the rest: then the group's sequences
+// all finish, and the first of them give the best candidates in falling order, whole.
 struct Outcome {
   SequenceId sequence = 0;
+  int32_t choice_index = 0;        // The scheduler's to fill in.
   absl::Status status;             // Not OK: this sequence failed in this step, and no other.
   std::vector<TokenId> tokens;     // Newly generated, in order.
   std::vector<TokenScore> scores;  // One per token of `tokens` where asked, else empty.
@@ -136,6 +162,7 @@ struct Outcome {
   std::string text;              // Valid UTF-8 that can no longer become part of a stop string.
   std::vector<float> embedding;  // [hidden], on the prompt's last chunk where asked, else empty.
   std::optional<Finish> finish;  // Set when this was the sequence's last token.
+  std::optional<BeamMove> move;  // Of a beam's row that samples, while the search goes on.
 };
 
 // Where the step's time went, in seconds; for metrics only.
