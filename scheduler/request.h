@@ -83,7 +83,7 @@ struct Request {
   bool beam = false;  // They step together, and take over each other's tokens (BeamMove).
   // Set: a full context does not end a sequence. It keeps so many first tokens, forgets half of the
   // rest, the oldest, and goes on.
-  std::optional<int32_t> roll_kept_tokens;
+  std::optional<int32_t> roll_kept_tokens = {};
   int32_t max_draft_tokens = 0;  // Guessed from the sequence's own tokens in a step; 0: none.
   absl::Time deadline = absl::InfiniteFuture();
   PriorityClass priority = PriorityClass::kStandard;

@@ -69,6 +69,7 @@ int32_t Prober::Start(int32_t sequences, int32_t prompt_tokens) {
     sequence.tokens.assign(prompt_tokens, 0);
     for (int32_t i = 0; i < blocks; ++i) sequence.blocks.push_back(next_block_++);
     plan_.starts.push_back({.sequence = kFirstSequence + sequences_.size() - 1,
+                            .group = kFirstSequence + sequences_.size() - 1,
                             .choice_index = 0,
                             .spec = spec_,
                             .prompt = std::make_shared<std::vector<TokenId>>(sequence.tokens),

@@ -15,8 +15,11 @@ absl::StatusOr<TokenId> SingleSequence::Begin(std::vector<TokenId> prompt,
   if (sequence_ > 0) ends.push_back(sequence_);
   ++sequence_;
   position_ = 0;
-  const SequenceStart start = {sequence_, 0, std::make_shared<const GenerationSpec>(spec),
-                               std::make_shared<const std::vector<TokenId>>(prompt)};
+  const SequenceStart start = {.sequence = sequence_,
+                               .group = sequence_,
+                               .spec = std::make_shared<const GenerationSpec>(spec),
+                               .prompt = std::make_shared<const std::vector<TokenId>>(prompt),
+                               .resumed = nullptr};
   const auto size = static_cast<int32_t>(prompt.size());
   while (true) {
     const int32_t count = std::min(max_step_tokens_, size - position_);
