@@ -60,14 +60,28 @@ struct RowRequest {
   bool scored = false;
   bool scored_after = false;  // The score is of the distribution that the token was drawn from.
   int32_t top_logprobs = 0;   // Alternatives to report with the score.
+  // Not 0: nothing is drawn. So many of the likeliest tokens after edits and `masked` are told
+  // instead, as a beam search needs them; temperature and filters do not act.
+  int32_t candidates = 0;
+};
+
+// One of the likeliest tokens of a row.
+struct RowCandidate {
+  TokenId token = 0;
+  float logprob = 0;  // Log-softmax of the edited logits.
+  // Where scored, what RowResult says of a token drawn. `scored_after` means the edited logits.
+  float score = 0;
+  int32_t rank = 0;
+  bool operator==(const RowCandidate&) const = default;
 };
 
 struct RowResult {
   RowError error = RowError::kNone;
   TokenId token = 0;
-  float logprob = 0;      // Where scored: the token's log-probability,
-  int32_t rank = 0;       // its place in the distribution, from 1,
-  int32_t top_count = 0;  // and the entries of `top` written.
+  float logprob = 0;            // Where scored: the token's log-probability,
+  int32_t rank = 0;             // its place in the distribution, from 1,
+  int32_t top_count = 0;        // and the entries of `top` written.
+  int32_t candidate_count = 0;  // Those written, in falling order; none of them is impossible.
 };
 
 }  // namespace hocket

@@ -37,10 +37,27 @@ void Draw(const EditedRow& row, size_t n, const RowRequest& request, RowScratch&
   }
 }
 
+// The likeliest tokens in place of one. Where no edit acts, both kinds of score are the same.
+void TellCandidates(std::span<float> logits, float model_max, const RowRequest& request,
+                    RowScratch& scratch, std::span<TokenLogprob> top,
+                    std::span<RowCandidate> candidates, RowResult& result) {
+  const size_t n = logits.size();
+  const EditedRow row = ApplyEdits(logits, model_max, request, scratch);
+  const bool found = row.max != -kInfinity;
+  if (found) FindCandidates(row.logits, n, row.max, scratch, top, candidates, result);
+  if (!found) result.error = RowError::kNoToken;
+  RestoreEdits(logits, request, scratch);
+  const bool edited = request.edits != nullptr || !request.masked.empty();
+  if (found && edited && request.scored && !request.scored_after) {
+    ScoreCandidatesBefore(logits.data(), n, model_max, scratch, top,
+                          candidates.first(result.candidate_count), result);
+  }
+}
+
 }  // namespace
 
 RowResult SampleRow(std::span<float> logits, const RowRequest& request, RowScratch& scratch,
-                    std::span<TokenLogprob> top) {
+                    std::span<TokenLogprob> top, std::span<RowCandidate> candidates) {
   const size_t n = logits.size();
   RowResult result;
   const row_kernels::Scan model = row_kernels::ScanRow(logits.data(), n, scratch.chunk_max.data());
@@ -49,6 +66,11 @@ RowResult SampleRow(std::span<float> logits, const RowRequest& request, RowScrat
   if (result.error != RowError::kNone) return result;
 
   top = top.first(request.top_logprobs);
+  if (request.candidates > 0) {
+    TellCandidates(logits, model.max, request, scratch, top, candidates.first(request.candidates),
+                   result);
+    return result;
+  }
   if (request.given >= 0) {
     result.token = request.given;
   } else {

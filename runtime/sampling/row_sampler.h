@@ -11,9 +11,9 @@
 namespace hocket {
 
 // `logits` are changed while this runs and are as before when it returns. `top` has room for
-// `top_logprobs`.
+// `top_logprobs`, `candidates` for those of the request.
 RowResult SampleRow(std::span<float> logits, const RowRequest& request, RowScratch& scratch,
-                    std::span<TokenLogprob> top);
+                    std::span<TokenLogprob> top, std::span<RowCandidate> candidates = {});
 
 }  // namespace hocket
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace hocket {
 namespace {
@@ -25,14 +26,19 @@ class LogSoftmax {
   double log_sum_;
 };
 
+// 1 for the first token of the row's order.
+int32_t RankOf(const float* logits, size_t n, TokenId token) {
+  const float own = logits[token];
+  const size_t before = row_kernels::CountAtLeast(logits, token, own) +
+                        row_kernels::CountAbove(logits + token, n - token, own);
+  return static_cast<int32_t>(before) + 1;
+}
+
 // Among all tokens of the row.
 void Score(const float* logits, size_t n, const LogSoftmax& log_softmax, RowScratch& scratch,
            std::span<TokenLogprob> top, RowResult& result) {
-  const float chosen = logits[result.token];
-  result.logprob = log_softmax(chosen);
-  const size_t before = row_kernels::CountAtLeast(logits, result.token, chosen) +
-                        row_kernels::CountAbove(logits + result.token, n - result.token, chosen);
-  result.rank = static_cast<int32_t>(before) + 1;
+  result.logprob = log_softmax(logits[result.token]);
+  result.rank = RankOf(logits, n, result.token);
   for (const uint64_t packed : SortedTop(logits, n, top.size(), scratch)) {
     const TokenId id = PackedId(packed);
     top[result.top_count++] = {id, log_softmax(logits[id])};
@@ -69,6 +75,39 @@ void ScoreAfter(const float* logits, size_t n, float max, const KeptTokens& kept
   std::partial_sort(begin, begin + reported, begin + count);
   for (size_t i = 0; i < reported; ++i) {
     const TokenId id = PackedId(scratch.order[i]);
+    top[result.top_count++] = {id, log_softmax(logits[id])};
+  }
+}
+
+void FindCandidates(const float* logits, size_t n, float max, RowScratch& scratch,
+                    std::span<TokenLogprob> top, std::span<RowCandidate> candidates,
+                    RowResult& result) {
+  const uint64_t sum = row_kernels::SumWeights(logits, n, max, 1.0f, scratch.chunk_sums.data());
+  const LogSoftmax log_softmax(max, sum);
+  const size_t wanted = std::max(candidates.size(), top.size());
+  for (const uint64_t packed : SortedTop(logits, n, wanted, scratch)) {
+    const TokenId id = PackedId(packed);
+    if (logits[id] == -std::numeric_limits<float>::infinity()) break;
+    const float logprob = log_softmax(logits[id]);
+    const auto count = static_cast<size_t>(result.candidate_count);
+    if (static_cast<size_t>(result.top_count) < top.size()) top[result.top_count++] = {id, logprob};
+    if (count == candidates.size()) continue;
+    candidates[count] = {id, logprob, logprob, ++result.candidate_count};
+  }
+}
+
+void ScoreCandidatesBefore(const float* logits, size_t n, float max, RowScratch& scratch,
+                           std::span<TokenLogprob> top, std::span<RowCandidate> candidates,
+                           RowResult& result) {
+  const uint64_t sum = row_kernels::SumWeights(logits, n, max, 1.0f, scratch.chunk_sums.data());
+  const LogSoftmax log_softmax(max, sum);
+  for (RowCandidate& candidate : candidates) {
+    candidate.score = log_softmax(logits[candidate.token]);
+    candidate.rank = RankOf(logits, n, candidate.token);
+  }
+  result.top_count = 0;
+  for (const uint64_t packed : SortedTop(logits, n, top.size(), scratch)) {
+    const TokenId id = PackedId(packed);
     top[result.top_count++] = {id, log_softmax(logits[id])};
   }
 }

@@ -21,7 +21,18 @@ void ScoreBefore(const float* logits, size_t n, float max, RowScratch& scratch,
 void ScoreAfter(const float* logits, size_t n, float max, const KeptTokens& kept, float temperature,
                 RowScratch& scratch, std::span<TokenLogprob> top, RowResult& result);
 
-// The same for a greedy row, whose token has all the probability.
+// The row's likeliest tokens with their log-softmax, and the first `top` of them, of which the
+// candidates' scores and ranks are. `scratch.chunk_max` must be that of `logits`.
+void FindCandidates(const float* logits, size_t n, float max, RowScratch& scratch,
+                    std::span<TokenLogprob> top, std::span<RowCandidate> candidates,
+                    RowResult& result);
+
+// Puts scores before any edit in place of those that FindCandidates gave to `candidates`.
+void ScoreCandidatesBefore(const float* logits, size_t n, float max, RowScratch& scratch,
+                           std::span<TokenLogprob> top, std::span<RowCandidate> candidates,
+                           RowResult& result);
+
+// The same as ScoreAfter for a greedy row, whose token has all the probability.
 void ScoreCertain(std::span<TokenLogprob> top, RowResult& result);
 
 }  // namespace hocket

@@ -24,15 +24,18 @@ void SamplingRows::Clear() {
   given_.clear();
   scored_.clear();
   top_logprobs_.clear();
+  candidates_.clear();
   scored_after_.clear();
   masked_.clear();
   edits_.clear();
   top_end_.clear();
+  candidate_end_.clear();
 }
 
 void SamplingRows::Add(const Row& row) {
   const int32_t alternatives = row.scored ? row.top_logprobs : 0;
   const size_t top_begin = top_end_.empty() ? 0 : top_end_.back();
+  const size_t candidate_begin = candidate_end_.empty() ? 0 : candidate_end_.back();
   temperature_.push_back(row.temperature);
   top_k_.push_back(row.top_k);
   top_p_.push_back(row.top_p);
@@ -47,10 +50,12 @@ void SamplingRows::Add(const Row& row) {
   given_.push_back(row.given);
   scored_.push_back(row.scored);
   top_logprobs_.push_back(alternatives);
+  candidates_.push_back(row.candidates);
   scored_after_.push_back(row.scored_after);
   masked_.push_back(row.masked);
   edits_.push_back(row.edits);
   top_end_.push_back(top_begin + alternatives);
+  candidate_end_.push_back(candidate_begin + row.candidates);
 }
 
 SamplingStage::SamplingStage(int32_t vocabulary_size, int32_t threads)
@@ -65,6 +70,8 @@ void SamplingStage::Run(std::span<float> logits, const SamplingRows& rows, int32
   results_.assign(count, RowResult());
   top_.resize(count == 0 ? 0 : rows.top_end_.back());
   top_begin_.resize(count);
+  candidates_.resize(count == 0 ? 0 : rows.candidate_end_.back());
+  candidate_begin_.resize(count);
   if (count == 1 || threads == 1) {
     for (int32_t row = 0; row < count; ++row) RunRow(logits, rows, row, scratch_[0]);
     return;
@@ -91,16 +98,19 @@ RowRequest SamplingStage::RequestOf(const SamplingRows& rows, int32_t row) {
   request.scored = rows.scored_[row] != 0;
   request.scored_after = rows.scored_after_[row] != 0;
   request.top_logprobs = rows.top_logprobs_[row];
+  request.candidates = rows.candidates_[row];
   return request;
 }
 
 void SamplingStage::RunRow(std::span<float> logits, const SamplingRows& rows, int32_t row,
                            RowScratch& scratch) {
   top_begin_[row] = rows.top_end_[row] - rows.top_logprobs_[row];
+  candidate_begin_[row] = rows.candidate_end_[row] - rows.candidates_[row];
   const RowRequest request = RequestOf(rows, row);
   results_[row] =
       SampleRow(logits.subspan(row * vocabulary_size_, vocabulary_size_), request, scratch,
-                std::span(top_).subspan(top_begin_[row], request.top_logprobs));
+                std::span(top_).subspan(top_begin_[row], request.top_logprobs),
+                std::span(candidates_).subspan(candidate_begin_[row], request.candidates));
 }
 
 Explanation SamplingStage::Explain(std::span<float> logits, const SamplingRows& rows, int32_t row,

@@ -35,6 +35,7 @@ class SamplingRows {
     bool scored = false;
     bool scored_after = false;  // By the distribution drawn from, not by the model's.
     int32_t top_logprobs = 0;
+    int32_t candidates = 0;  // Not 0: so many likely tokens are told and none is drawn.
   };
 
   void Clear();
@@ -45,13 +46,13 @@ class SamplingRows {
   friend class SamplingStage;
   std::vector<float> temperature_, top_p_, min_p_, typical_p_, top_n_sigma_;
   std::vector<float> xtc_probability_, xtc_threshold_;
-  std::vector<int32_t> top_k_, choice_index_, position_, top_logprobs_;
+  std::vector<int32_t> top_k_, choice_index_, position_, top_logprobs_, candidates_;
   std::vector<uint64_t> seed_;
   std::vector<TokenId> given_;
   std::vector<uint8_t> scored_, scored_after_;
   std::vector<std::span<const TokenId>> masked_;
   std::vector<const LogitEdits*> edits_;
-  std::vector<size_t> top_end_;  // [rows]
+  std::vector<size_t> top_end_, candidate_end_;  // [rows]
 };
 
 class SamplingStage {
@@ -72,6 +73,9 @@ class SamplingStage {
   std::span<const TokenLogprob> top(int32_t row) const {
     return std::span(top_).subspan(top_begin_[row], results_[row].top_count);
   }
+  std::span<const RowCandidate> candidates(int32_t row) const {
+    return std::span(candidates_).subspan(candidate_begin_[row], results_[row].candidate_count);
+  }
 
  private:
   static RowRequest RequestOf(const SamplingRows& rows, int32_t row);
@@ -84,7 +88,8 @@ class SamplingStage {
   std::vector<RowScratch> scratch_;  // [threads]
   std::vector<RowResult> results_;
   std::vector<TokenLogprob> top_;
-  std::vector<size_t> top_begin_;
+  std::vector<RowCandidate> candidates_;
+  std::vector<size_t> top_begin_, candidate_begin_;
 };
 
 }  // namespace hocket
