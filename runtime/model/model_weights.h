@@ -18,6 +18,7 @@
 #include "runtime/model/architecture_spec.h"
 #include "runtime/model/checkpoint.h"
 #include "runtime/model/embedding_table.h"
+#include "runtime/model/large_pages.h"
 #include "runtime/model/mapped_file.h"
 #include "runtime/precision.h"
 
@@ -45,11 +46,12 @@ struct ModelWeights {
   std::unique_ptr<WeightMatrix> head;  // hidden to vocabulary
   int64_t parameters = 0;              // A tied head counts once.
   int64_t bytes = 0;    // Of packed weights, norms and biases. The embedding stays in its file.
-  bool mapped = false;  // From the weight cache, whose pages the system may share and take back.
+  bool mapped = false;  // From the weight cache.
 
   // What quantized matrices look into: one of these.
   AlignedBuffer packed;
   MappedFile cache;
+  std::unique_ptr<LargePageMove> cache_move;  // Of `cache`.
 };
 
 struct WeightSettings {
@@ -59,7 +61,8 @@ struct WeightSettings {
   std::string weight_cache = "auto";  // "auto", "off", or a folder. Only quantized weights use it.
   int64_t memory_bytes = 0;  // What the weights may take. 0: what machine and cgroup leave.
   std::function<void(std::string_view stage, double fraction)> progress;  // May be empty.
-  std::function<void(std::string_view line)> notice;  // For the log. May be empty.
+  // For the log; any thread, for as long as the weights live. May be empty.
+  std::function<void(std::string_view line)> notice;
 };
 
 // The checkpoint outlives the weights. Packing runs on `team`. Errors as Checkpoint::Find;
