@@ -37,6 +37,8 @@ struct RuntimeSettings {
   std::function<void(std::string_view stage, double fraction)> progress;
   // Called while loading with what an operator may want to know, a line each. May be empty.
   std::function<void(std::string_view line)> notice;
+  // What is worth a line later, on a thread of its own, while the model is in use. May be empty.
+  std::function<void(std::string_view line)> later_notice;
 
   absl::Status Validate() const;
 };

@@ -115,6 +115,7 @@ class DecoderImpl : public Decoder {
                                         .memory_bytes = info_.available_memory_bytes,
                                         .progress = settings.progress,
                                         .notice = settings.notice,
+                                        .later_notice = settings.later_notice,
                                     });
     if (!weights.ok()) return weights.status();
     weights_ = *std::move(weights);

@@ -268,7 +268,7 @@ absl::Status Loader::LoadQuantized() {
       Note(absl::StrFormat("weights mapped from %s in %.2f s", found->path,
                            absl::ToDoubleSeconds(absl::Now() - start)));
       weights_.cache_move = std::make_unique<LargePageMove>(
-          weights_.cache.bytes(), [notice = settings_.notice](int64_t bytes, double seconds) {
+          weights_.cache.bytes(), [notice = settings_.later_notice](int64_t bytes, double seconds) {
             if (!notice) return;
             notice(bytes == 0 ? "weights stay in small pages: the system gives no large ones"
                               : absl::StrFormat("weights moved to large pages: %d MiB in %.2f s",

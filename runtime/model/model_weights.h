@@ -61,8 +61,9 @@ struct WeightSettings {
   std::string weight_cache = "auto";  // "auto", "off", or a folder. Only quantized weights use it.
   int64_t memory_bytes = 0;  // What the weights may take. 0: what machine and cgroup leave.
   std::function<void(std::string_view stage, double fraction)> progress;  // May be empty.
-  // For the log; any thread, for as long as the weights live. May be empty.
-  std::function<void(std::string_view line)> notice;
+  std::function<void(std::string_view line)> notice;  // For the log. May be empty.
+  // The same, on a thread of its own, at any time while the weights live.
+  std::function<void(std::string_view line)> later_notice;
 };
 
 // The checkpoint outlives the weights. Packing runs on `team`. Errors as Checkpoint::Find;
