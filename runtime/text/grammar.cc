@@ -28,9 +28,23 @@ absl::Status AtToken(const absl::Status& status) {
   return absl::FailedPreconditionError(status.message());
 }
 
+absl::StatusOr<hocket_constraint*> Copy(const hocket_constraint* constraint) {
+  hocket_constraint* copy = nullptr;
+  ffi::Error error;
+  const int32_t code = hocket_constraint_clone(constraint, &copy, error.out());
+  if (absl::Status status = error.ToStatus(code, "constraint"); !status.ok()) return status;
+  return copy;
+}
+
 }  // namespace
 
 GrammarMatcher::~GrammarMatcher() { hocket_constraint_free(constraint_); }
+
+absl::StatusOr<std::unique_ptr<GrammarMatcher>> GrammarMatcher::Fork() const {
+  const absl::StatusOr<hocket_constraint*> copy = Copy(constraint_);
+  if (!copy.ok()) return copy.status();
+  return std::unique_ptr<GrammarMatcher>(new GrammarMatcher(*copy));
+}
 
 absl::Status GrammarMatcher::Mask(std::span<uint32_t> mask) {
   ffi::Error error;
@@ -50,11 +64,9 @@ absl::StatusOr<bool> GrammarMatcher::Accept(TokenId token) {
 Grammar::~Grammar() { hocket_constraint_free(constraint_); }
 
 absl::StatusOr<std::unique_ptr<GrammarMatcher>> Grammar::NewMatcher() const {
-  hocket_constraint* copy = nullptr;
-  ffi::Error error;
-  const int32_t code = hocket_constraint_clone(constraint_, &copy, error.out());
-  if (absl::Status status = error.ToStatus(code, "constraint"); !status.ok()) return status;
-  return std::unique_ptr<GrammarMatcher>(new GrammarMatcher(copy));
+  const absl::StatusOr<hocket_constraint*> copy = Copy(constraint_);
+  if (!copy.ok()) return copy.status();
+  return std::unique_ptr<GrammarMatcher>(new GrammarMatcher(*copy));
 }
 
 GrammarVocabulary::~GrammarVocabulary() { hocket_grammar_vocabulary_free(vocabulary_); }

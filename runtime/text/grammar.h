@@ -36,6 +36,9 @@ class GrammarMatcher {
   // FAILED_PRECONDITION where the grammar turns out too complex here.
   absl::Status Mask(std::span<uint32_t> mask);
 
+  // Another text, at the same place of its grammar.
+  absl::StatusOr<std::unique_ptr<GrammarMatcher>> Fork() const;
+
   // Goes on by a token that the mask allowed; whether the text is complete: nothing may follow.
   absl::StatusOr<bool> Accept(TokenId token);
 

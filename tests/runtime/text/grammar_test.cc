@@ -121,6 +121,21 @@ TEST_P(GrammarTest, ATokenThatWasNotAllowedIsAnErrorOfThatTextOnly) {
   EXPECT_FALSE(Allowed(**other).empty());
 }
 
+TEST_P(GrammarTest, AForkGoesOnFromTheSamePlaceOnItsOwnWay) {
+  auto grammar = vocabulary_->Compile(GrammarKind::kRegex, "[0-9]([0-9]x|y)");
+  ASSERT_TRUE(grammar.ok()) << grammar.status();
+  const TokenId one = tokenizer_->Encode("1", false)->back();
+  auto matcher = (*grammar)->NewMatcher();
+  ASSERT_TRUE((*matcher)->Accept(one).ok());
+  auto fork = (*matcher)->Fork();
+  ASSERT_TRUE(fork.ok()) << fork.status();
+  EXPECT_EQ(Allowed(**fork), Allowed(**matcher));
+  ASSERT_TRUE((*fork)->Accept(one).ok());
+  EXPECT_NE(Allowed(**fork), Allowed(**matcher));
+  matcher->reset();  // A fork does not need what it came of.
+  EXPECT_THAT(Allowed(**fork), ::testing::Not(::testing::IsEmpty()));
+}
+
 INSTANTIATE_TEST_SUITE_P(Tokenizers, GrammarTest, ::testing::Values("byte_level", "byte_fallback"));
 
 }  // namespace
