@@ -6,8 +6,8 @@
 Started by peers.py with the Python of the peers' own environment. Reads one JSON object per line
 from standard input, {"requests", "prompt_tokens", "new_tokens", "seed"}, serves that many requests
 of random token ids, all submitted at once, greedy, end of text ignored, and answers with one JSON
-line: seconds from the submission to the end of all, new tokens, peak memory. The first line says
-that it is ready.
+line: seconds from the submission to the end of all, new tokens, peak memory. An object with
+"newcomer_tokens" is an arrival, as arrival.py says. The first line says that it is ready.
 """
 
 import argparse
@@ -60,17 +60,49 @@ class Worker:
             str(arguments.model), scheduler(arguments), "CPU", properties)
         self.next_id = 0
 
+    def prompt(self, random, tokens):
+        return openvino.Tensor(random.integers(0, self.vocabulary, (1, tokens), np.int64))
+
+    def add(self, prompt, config):
+        self.next_id += 1
+        return self.pipeline.add_request(self.next_id, prompt, config)
+
+    def arrive(self, order):
+        random = np.random.default_rng(order["seed"])
+        streams = [self.add(self.prompt(random, order["stream_tokens"]), generation(1500))
+                   for _ in range(order["streams"])]
+        arrivals = [[] for _ in streams]
+
+        def step():
+            self.pipeline.step()
+            now = time.perf_counter()
+            for handle, times in zip(streams, arrivals):
+                while handle.can_read():
+                    handle.read()
+                    times.append(now)
+            return now
+
+        while min(map(len, arrivals)) < order["settle_tokens"]:
+            step()
+        sent = time.perf_counter()
+        newcomer = self.add(self.prompt(random, order["newcomer_tokens"]), generation(2))
+        now = step()
+        while not newcomer.can_read():
+            now = step()
+        gap = max(later - earlier for times in arrivals for earlier, later in zip(times, times[1:])
+                  if later > sent - 0.5)
+        for handle in streams:
+            handle.cancel()
+        while self.pipeline.has_non_finished_requests():
+            self.pipeline.step()
+        return {"gap": gap, "first_token": now - sent}
+
     def run(self, order):
         random = np.random.default_rng(order["seed"])
-        prompts = [openvino.Tensor(random.integers(0, self.vocabulary,
-                                                   (1, order["prompt_tokens"]), np.int64))
-                   for _ in range(order["requests"])]
+        prompts = [self.prompt(random, order["prompt_tokens"]) for _ in range(order["requests"])]
         config = generation(order["new_tokens"])
         start = time.perf_counter()
-        handles = []
-        for prompt in prompts:
-            handles.append(self.pipeline.add_request(self.next_id, prompt, config))
-            self.next_id += 1
+        handles = [self.add(prompt, config) for prompt in prompts]
         while self.pipeline.has_non_finished_requests():
             self.pipeline.step()
         seconds = time.perf_counter() - start
@@ -94,7 +126,9 @@ def main():
     worker = Worker(arguments)
     print(json.dumps({"ready": openvino.get_version()}), file=answers, flush=True)
     for line in sys.stdin:
-        print(json.dumps(worker.run(json.loads(line))), file=answers, flush=True)
+        order = json.loads(line)
+        answer = worker.arrive(order) if "newcomer_tokens" in order else worker.run(order)
+        print(json.dumps(answer), file=answers, flush=True)
 
 
 if __name__ == "__main__":

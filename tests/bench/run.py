@@ -1,16 +1,17 @@
 #!/usr/bin/env python3
 """The benchmark suite behind `./dev bench`: figures and ratios from one run, printed as tables.
 
-    ./dev bench                       kv-cache, batching, prefill, arrival on SmolLM2-135M's shape
+    ./dev bench                       kv-cache, batching, prefill on SmolLM2-135M's shape
     ./dev bench batching --shape llama-3.2-1b --precision bf16
     ./dev bench kv-cache
 
     ./dev bench peers                 Hocket beside OpenVINO GenAI, and what is to be reached
+    ./dev bench arrival               what streams feel when a long prompt arrives
     ./dev bench probe                 what this machine can do: memory reads, arithmetic, barriers
     ./dev bench quality               what a precision costs: divergence from f32, perplexity
     ./dev bench profile               where a step's time goes, by kind of work
 
-Each of these four has flags of its own: ./dev bench peers --help.
+Each of these has flags of its own: ./dev bench peers --help.
 
 Measure on a quiet machine. Random-weight models are made once, in the cache folder.
 """
@@ -82,31 +83,9 @@ def prefill(arguments):
     return result
 
 
-def arrival(arguments):
-    """What 8 decoding streams feel when a prompt of 2,048 tokens arrives."""
-    import threading
-    import time
-    folder, lines = model_folder(arguments.shape), {}
-    with server_process.ServerProcess("--precision", arguments.precision, model=folder) as server:
-        def streams():
-            lines["streams"] = load.measure(load.Load(target=server.target, concurrency=8,
-                                                      prompt_tokens=64, new_tokens=256))
-        thread = threading.Thread(target=streams)
-        thread.start()
-        time.sleep(4)
-        lines["newcomer"] = load.measure(load.Load(target=server.target, concurrency=1,
-                                                   prompt_tokens=2048, new_tokens=1, seed=3))
-        thread.join()
-    print(f"\n## A 2,048-token prompt arrives while 8 streams decode: {arguments.shape}, "
-          f"{arguments.precision}\n\nlongest gap of a stream "
-          f"{1e3 * lines['streams']['longest_gap']:.0f} ms; the newcomer's first token after "
-          f"{1e3 * lines['newcomer']['time_to_first_token']['max']:.0f} ms")
-    return lines
-
-
-CASES = {"kv-cache": kv_cache, "batching": batching, "prefill": prefill, "arrival": arrival}
+CASES = {"kv-cache": kv_cache, "batching": batching, "prefill": prefill}
 # Modules beside this one, each with a main of its own.
-TOOLS = {"peers": "peers", "probe": "probe", "quality": "quality", "profile": "step_profile"}
+TOOLS = {"peers": "peers", "arrival": "arrival", "probe": "probe", "quality": "quality", "profile": "step_profile"}
 
 
 def main():
