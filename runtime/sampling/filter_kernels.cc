@@ -106,16 +106,21 @@ uint64_t SumSurprise(const float* keys, const float* relative, size_t count, flo
     const VF product = hn::Mul(rel, hn::Neg(x));
     return hn::IfThenElseZero(hn::Gt(x, hn::Set(d, -30.0f)), product);
   };
-  WeightSum sum;
-  size_t i = 0;
-  for (; i + lanes <= count; i += lanes) {
-    sum.Add(surprise(hn::LoadU(d, keys + i), hn::LoadU(d, relative + i)));
+  uint64_t total = 0;
+  for (size_t begin = 0; begin < count; begin += kChunk) {
+    const size_t end = HWY_MIN(begin + kChunk, count);
+    WeightSum sum;
+    size_t i = begin;
+    for (; i + lanes <= end; i += lanes) {
+      sum.Add(surprise(hn::LoadU(d, keys + i), hn::LoadU(d, relative + i)));
+    }
+    if (i < end) {
+      sum.Add(
+          surprise(LoadTail(keys + i, end - i, kLowest), LoadTail(relative + i, end - i, 0.0f)));
+    }
+    total += sum.Total();
   }
-  if (i < count) {
-    sum.Add(
-        surprise(LoadTail(keys + i, count - i, kLowest), LoadTail(relative + i, count - i, 0.0f)));
-  }
-  return sum.Total();
+  return total;
 }
 
 void StoreTypicality(const float* keys, size_t count, float max, float inverse_temperature,
@@ -152,9 +157,10 @@ size_t KeepCut(const Candidates& from, const float* by, const Cut& cut, float* k
         hn::And(hn::Eq(measure, cut_key), hn::Not(hn::RebindMask(d, hn::Gt(id, cut_id))));
     const auto keep = hn::Or(hn::Gt(measure, cut_key), tie_kept);
     if (hn::AllFalse(d, keep)) continue;
-    StoreCompressed(d, key, keep, keys + count);
-    StoreCompressed(d, value, keep, relative + count);
-    StoreCompressed(di, id, hn::RebindMask(di, keep), ids + count);
+    const Compressor kept(keep);
+    kept.Store(key, keys + count);
+    kept.Store(value, relative + count);
+    kept.Store(id, ids + count);
     count += hn::CountTrue(d, keep);
   }
   for (; i < from.count; ++i) {

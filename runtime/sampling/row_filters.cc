@@ -54,6 +54,20 @@ float MinPBound(float max, const RowRequest& request) {
   return static_cast<float>(static_cast<double>(max) + below);
 }
 
+// A logit below which top-p keeps nothing: tokens that each weigh less than the n-th part of what
+// top-p leaves out leave out less together.
+float NucleusBound(uint64_t total, size_t n, float max, const RowRequest& request) {
+  const double left_out = static_cast<double>(total) * (1 - static_cast<double>(request.top_p)) /
+                          static_cast<double>(n);
+  const double exponent = std::log(std::max(left_out, 0.25) * 0x1p-40);  // < 0
+  const double temperature = request.temperature;
+  // Rounding may not cost a token, and one too many is no harm.
+  const double slack = 1e-5 * (1 - exponent) * temperature + 1e-6 * std::abs(double{max});
+  const double bound = max + exponent * temperature - slack;
+  return bound > -double{std::numeric_limits<float>::max()} ? static_cast<float>(bound)
+                                                            : -kInfinity;
+}
+
 class Filters {
  public:
   Filters(const float* logits, size_t n, float max, const RowRequest& request, RowScratch& scratch)
@@ -67,7 +81,16 @@ class Filters {
   KeptTokens Apply() {
     if (request_.top_n_sigma > 0) sigma_ = SigmaBound(logits_, n_, max_, request_.top_n_sigma);
     if (request_.min_p > 0) min_ = MinPBound(max_, request_);
-    Collect();
+    const bool few = request_.top_k > 0 && static_cast<size_t>(request_.top_k) < n_;
+    if (few) {
+      CollectTopK();
+    } else if (sigma_ > -kInfinity) {
+      Collect(sigma_);
+    } else if (request_.top_p < 1) {
+      CollectNucleus();
+    } else {
+      Collect(min_);
+    }
     if (request_.top_p < 1) ApplyTopP();
     if (min_ > kept_.last.key) kept_.last = {min_, kNoneAfter.id};
     if (request_.typical_p < 1) ApplyTypicalP();
@@ -77,32 +100,41 @@ class Filters {
   }
 
  private:
-  // The candidates: what top-n-sigma and top-k keep, or fewer where min-p will drop them anyway.
-  void Collect() {
-    Candidates& candidates = kept_.candidates;
-    const bool few = request_.top_k > 0 && static_cast<size_t>(request_.top_k) < n_;
-    // Min-p comes after top-p, but needs no sums: what it drops need not be collected.
-    const bool min_p_first = sigma_ == -kInfinity && min_ > -kInfinity;
-    const float bound = min_p_first ? min_ : sigma_;
-    candidates = {logits_, scratch_.relative.data(), nullptr, n_};
-    if (few || bound > -kInfinity) {
-      candidates.keys = scratch_.keys.data();
-      candidates.ids = scratch_.ids.data();
+  // The candidates: logits of at least `bound`.
+  void Collect(float bound) {
+    kept_.candidates = {logits_, scratch_.relative.data(), nullptr, n_};
+    if (bound > -kInfinity) {
+      kept_.candidates = {scratch_.keys.data(), scratch_.relative.data(), scratch_.ids.data(),
+                          row_kernels::CollectAtLeast(logits_, n_, scratch_.chunk_max.data(), bound,
+                                                      scratch_.keys.data(), scratch_.ids.data())};
     }
-    if (few) {
-      candidates.count = TopK(logits_, n_, request_.top_k, scratch_);
-      DropBelow(sigma_);
-    } else if (bound > -kInfinity) {
-      candidates.count = row_kernels::CollectAtLeast(logits_, n_, scratch_.chunk_max.data(), bound,
-                                                     scratch_.keys.data(), scratch_.ids.data());
-    }
+    StoreRelative();
+  }
+
+  void CollectTopK() {
+    kept_.candidates = {scratch_.keys.data(), scratch_.relative.data(), scratch_.ids.data(),
+                        TopK(logits_, n_, request_.top_k, scratch_)};
+    DropBelow(sigma_);
+    StoreRelative();
+  }
+
+  // Top-p takes its share of all tokens, but only those that it may keep are collected, and fewer
+  // where min-p, which comes after it but needs no sums, will drop them anyway.
+  void CollectNucleus() {
+    const uint64_t total =
+        row_kernels::SumWeights(logits_, n_, scratch_.chunk_max.data(), max_, inverse_temperature_,
+                                scratch_.chunk_sums.data());
+    const float bound = NucleusBound(total, n_, max_, request_);
+    Collect(std::max(bound, min_));
+    if (bound > min_ && collected_ < ShareOf(request_.top_p, total)) Collect(min_);
+    total_ = total;
+  }
+
+  void StoreRelative() {
+    const Candidates& candidates = kept_.candidates;
     collected_ = row_kernels::StoreRelative(candidates.keys, candidates.count, max_,
                                             inverse_temperature_, scratch_.relative.data());
     total_ = collected_;
-    if (!few && min_p_first && request_.top_p < 1) {
-      total_ = row_kernels::SumWeights(logits_, n_, max_, inverse_temperature_,
-                                       scratch_.chunk_sums.data());
-    }
   }
 
   void DropBelow(float bound) {
@@ -120,7 +152,7 @@ class Filters {
   void ApplyTopP() {
     const uint64_t need = ShareOf(request_.top_p, total_);
     if (need > collected_) return;
-    kept_.last = SmallestSetReaching(kept_.candidates, collected_, need, scratch_).cut;
+    kept_.last = SmallestSetReaching(kept_.candidates, need, scratch_).cut;
   }
 
   void Compact(const float* by, const Cut& cut) {
@@ -134,7 +166,7 @@ class Filters {
   // Meister et al., "Locally Typical Sampling", 2023: of the tokens left, the smallest set of those
   // whose surprise is nearest to the expected one. Their order is by that distance.
   void ApplyTypicalP() {
-    Compact(kept_.candidates.keys, kept_.last);
+    if (kept_.last.key > -kInfinity) Compact(kept_.candidates.keys, kept_.last);
     const Candidates& candidates = kept_.candidates;
     const uint64_t total = row_kernels::SumKept(candidates, kNoneAfter, scratch_.chunk_sums.data());
     const uint64_t surprise = row_kernels::SumSurprise(
@@ -146,7 +178,7 @@ class Filters {
     Candidates by_typicality = candidates;
     by_typicality.keys = typicality;
     const Nucleus nucleus =
-        SmallestSetReaching(by_typicality, total, ShareOf(request_.typical_p, total), scratch_);
+        SmallestSetReaching(by_typicality, ShareOf(request_.typical_p, total), scratch_);
     Compact(typicality, nucleus.cut);
   }
 
@@ -217,11 +249,12 @@ KeptTokens FilterRow(const float* logits, size_t n, float max, const RowRequest&
       request.top_n_sigma > 0 || request.xtc_threshold > 0) {
     return Filters(logits, n, max, request, scratch).Apply();
   }
-  return {{logits, nullptr, nullptr, n},
-          kNoneAfter,
-          kNoneBefore,
-          row_kernels::SumWeights(logits, n, max, InverseTemperature(request.temperature),
-                                  scratch.chunk_sums.data())};
+  return {
+      {logits, nullptr, nullptr, n},
+      kNoneAfter,
+      kNoneBefore,
+      row_kernels::SumWeights(logits, n, scratch.chunk_max.data(), max,
+                              InverseTemperature(request.temperature), scratch.chunk_sums.data())};
 }
 
 TokenId DrawToken(const KeptTokens& kept, float max, const RowRequest& request,

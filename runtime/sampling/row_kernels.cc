@@ -33,26 +33,27 @@ Scan ScanRow(const float* logits, size_t n, float* chunk_max) {
   return {row_max, has_nan};
 }
 
-uint64_t SumWeights(const float* logits, size_t n, float max, float inverse_temperature,
-                    uint64_t* chunk_sums) {
+uint64_t SumWeights(const float* logits, size_t n, const float* chunk_max, float max,
+                    float inverse_temperature, uint64_t* chunk_sums) {
   const DF d;
   const size_t lanes = hn::Lanes(d);
-  const VF vmax = hn::Set(d, max);
-  const VF scale = hn::Set(d, inverse_temperature);
+  const RelativeOf relative_of(max, inverse_temperature);
   uint64_t total = 0;
   for (size_t begin = 0; begin < n; begin += kChunk) {
+    uint64_t& chunk_sum = chunk_sums[begin / kChunk];
+    chunk_sum = 0;
+    if (RelativeOf::AllNegligible(chunk_max[begin / kChunk], max, inverse_temperature)) continue;
     const size_t end = HWY_MIN(begin + kChunk, n);
     WeightSum sum;
     size_t i = begin;
-    for (; i + lanes <= end; i += lanes) sum.Add(Relative(hn::LoadU(d, logits + i), vmax, scale));
+    for (; i + lanes <= end; i += lanes) sum.Add(relative_of(hn::LoadU(d, logits + i)));
     // The fill is no logit: were it equal to `max`, it would weigh.
     if (i < end) {
-      const auto present = hn::FirstN(d, end - i);
-      sum.Add(hn::IfThenElseZero(present,
-                                 Relative(LoadTail(logits + i, end - i, kLowest), vmax, scale)));
+      sum.Add(hn::IfThenElseZero(hn::FirstN(d, end - i),
+                                 relative_of(LoadTail(logits + i, end - i, kLowest))));
     }
-    chunk_sums[begin / kChunk] = sum.Total();
-    total += chunk_sums[begin / kChunk];
+    chunk_sum = sum.Total();
+    total += chunk_sum;
   }
   return total;
 }
@@ -61,22 +62,25 @@ uint64_t StoreRelative(const float* logits, size_t n, float max, float inverse_t
                        float* relative) {
   const DF d;
   const size_t lanes = hn::Lanes(d);
-  const VF vmax = hn::Set(d, max);
-  const VF scale = hn::Set(d, inverse_temperature);
-  WeightSum sum;
-  size_t i = 0;
-  for (; i + lanes <= n; i += lanes) {
-    const VF value = Relative(hn::LoadU(d, logits + i), vmax, scale);
-    hn::StoreU(value, d, relative + i);
-    sum.Add(value);
+  const RelativeOf relative_of(max, inverse_temperature);
+  uint64_t total = 0;
+  for (size_t begin = 0; begin < n; begin += kChunk) {
+    const size_t end = HWY_MIN(begin + kChunk, n);
+    WeightSum sum;
+    const auto store = [&](VF value, size_t i) HWY_ATTR {
+      hn::StoreU(value, d, relative + i);
+      sum.Add(value);
+    };
+    size_t i = begin;
+    for (; i + lanes <= end; i += lanes) store(relative_of(hn::LoadU(d, logits + i)), i);
+    if (i < end) {
+      store(hn::IfThenElseZero(hn::FirstN(d, end - i),
+                               relative_of(LoadTail(logits + i, end - i, kLowest))),
+            i);
+    }
+    total += sum.Total();
   }
-  if (i < n) {
-    const VF value = hn::IfThenElseZero(
-        hn::FirstN(d, n - i), Relative(LoadTail(logits + i, n - i, kLowest), vmax, scale));
-    hn::StoreU(value, d, relative + i);
-    sum.Add(value);
-  }
-  return sum.Total();
+  return total;
 }
 
 size_t CollectAtLeast(const float* logits, size_t n, const float* chunk_max, float bound,
@@ -90,9 +94,9 @@ size_t CollectAtLeast(const float* logits, size_t n, const float* chunk_max, flo
     if (chunk_max[begin / kChunk] < bound) continue;
     const size_t end = HWY_MIN(begin + kChunk, n);
     const auto take = [&](VF v, hn::Mask<DF> keep, size_t first) HWY_ATTR {
-      StoreCompressed(d, v, keep, keys + count);
-      StoreCompressed(di, hn::Iota(di, static_cast<int32_t>(first)), hn::RebindMask(di, keep),
-                      ids + count);
+      const Compressor kept(keep);
+      kept.Store(v, keys + count);
+      kept.Store(hn::Iota(di, static_cast<int32_t>(first)), ids + count);
       count += hn::CountTrue(d, keep);
     };
     size_t i = begin;
@@ -132,65 +136,87 @@ size_t CountAtLeast(const float* logits, size_t n, float value) {
   return Count<true>(logits, n, value);
 }
 
-Split SumAround(const Candidates& candidates, float pivot) {
+KeyRange WeighingKeys(const float* keys, const float* relative, size_t count) {
   const DF d;
   const size_t lanes = hn::Lanes(d);
-  const VF vpivot = hn::Set(d, pivot);
-  WeightSum above;
-  WeightSum equal;
-  const auto add = [&](VF key, VF relative) HWY_ATTR {
-    above.Add(hn::IfThenElseZero(hn::Gt(key, vpivot), relative));
-    equal.Add(hn::IfThenElseZero(hn::Eq(key, vpivot), relative));
+  const VF negligible = hn::Set(d, kNegligible);
+  VF low = hn::Set(d, -kLowest);
+  VF high = hn::Set(d, kLowest);
+  const auto look = [&](VF key, VF value) HWY_ATTR {
+    const auto weighs = hn::Gt(value, negligible);
+    low = hn::Min(low, hn::IfThenElse(weighs, key, hn::Set(d, -kLowest)));
+    high = hn::Max(high, hn::IfThenElse(weighs, key, hn::Set(d, kLowest)));
   };
   size_t i = 0;
-  for (; i + lanes <= candidates.count; i += lanes) {
-    add(hn::LoadU(d, candidates.keys + i), hn::LoadU(d, candidates.relative + i));
+  for (; i + lanes <= count; i += lanes) {
+    look(hn::LoadU(d, keys + i), hn::LoadU(d, relative + i));
   }
-  if (i < candidates.count) {
-    const size_t rest = candidates.count - i;
-    add(LoadTail(candidates.keys + i, rest, kLowest),
-        LoadTail(candidates.relative + i, rest, 0.0f));
+  if (i < count) {
+    look(LoadTail(keys + i, count - i, kLowest), LoadTail(relative + i, count - i, 0.0f));
   }
-  return {above.Total(), equal.Total()};
+  return {hn::GetLane(hn::MinOfLanes(d, low)), hn::GetLane(hn::MaxOfLanes(d, high))};
 }
 
-template <bool kAbove>
-HWY_INLINE size_t Keep(const Candidates& from, float pivot, float* keys, float* relative,
-                       int32_t* ids) {
+HWY_INLINE hn::Vec<DI> BucketOf(VF keys, VF high, VF scale) {
+  const DF d;
+  const VF place = hn::Max(hn::Mul(hn::Sub(high, keys), scale), hn::Zero(d));
+  return hn::ConvertTo(DI(), hn::Min(place, hn::Set(d, static_cast<float>(kBuckets - 1))));
+}
+
+void AddToBuckets(const float* keys, const float* relative, size_t count, const Buckets& buckets,
+                  uint64_t* sums) {
   const DF d;
   const DI di;
   const size_t lanes = hn::Lanes(d);
-  const VF vpivot = hn::Set(d, pivot);
+  const VF high = hn::Set(d, buckets.high);
+  const VF scale = hn::Set(d, buckets.scale);
+  HWY_ALIGN int32_t places[kChunk + kSlack];
+  HWY_ALIGN uint64_t weights[kChunk + kSlack];
+  for (size_t begin = 0; begin < count; begin += kChunk) {
+    const size_t end = HWY_MIN(begin + kChunk, count);
+    for (size_t i = begin; i < end; i += lanes) {
+      const bool whole = i + lanes <= end;
+      const VF key = whole ? hn::LoadU(d, keys + i) : LoadTail(keys + i, end - i, buckets.high);
+      const VF value = whole ? hn::LoadU(d, relative + i) : LoadTail(relative + i, end - i, 0.0f);
+      hn::StoreU(BucketOf(key, high, scale), di, places + (i - begin));
+      StoreWeights(value, weights + (i - begin));
+    }
+    for (size_t i = 0; i < end - begin; ++i) sums[places[i]] += weights[i];
+  }
+}
+
+size_t KeepBucket(const Candidates& from, const Buckets& buckets, int32_t bucket, float* keys,
+                  float* relative, int32_t* ids) {
+  const DF d;
+  const DI di;
+  const size_t lanes = hn::Lanes(d);
+  const VF high = hn::Set(d, buckets.high);
+  const VF scale = hn::Set(d, buckets.scale);
+  const VF negligible = hn::Set(d, kNegligible);
+  const auto wanted = hn::Set(di, bucket);
   size_t count = 0;
-  size_t i = 0;
-  for (; i + lanes <= from.count; i += lanes) {
-    const VF key = hn::LoadU(d, from.keys + i);
-    const VF value = hn::LoadU(d, from.relative + i);
-    const auto id =
-        from.ids == nullptr ? hn::Iota(di, static_cast<int32_t>(i)) : hn::LoadU(di, from.ids + i);
-    const auto keep = kAbove ? hn::Gt(key, vpivot) : hn::Lt(key, vpivot);
+  for (size_t i = 0; i < from.count; i += lanes) {
+    const size_t rest = from.count - i;
+    const VF key =
+        rest >= lanes ? hn::LoadU(d, from.keys + i) : LoadTail(from.keys + i, rest, kLowest);
+    const VF value =
+        rest >= lanes ? hn::LoadU(d, from.relative + i) : LoadTail(from.relative + i, rest, 0.0f);
+    const auto inside = hn::RebindMask(d, hn::Eq(BucketOf(key, high, scale), wanted));
+    const auto keep = hn::And(inside, hn::Gt(value, negligible));
     if (hn::AllFalse(d, keep)) continue;
-    StoreCompressed(d, key, keep, keys + count);
-    StoreCompressed(d, value, keep, relative + count);
-    StoreCompressed(di, id, hn::RebindMask(di, keep), ids + count);
+    HWY_ALIGN int32_t tail_ids[16];
+    if (from.ids != nullptr && rest < lanes) {
+      for (size_t j = 0; j < lanes; ++j) tail_ids[j] = j < rest ? from.ids[i + j] : 0;
+    }
+    const auto id = from.ids == nullptr ? hn::Iota(di, static_cast<int32_t>(i))
+                                        : hn::LoadU(di, rest >= lanes ? from.ids + i : tail_ids);
+    const Compressor kept(keep);
+    kept.Store(key, keys + count);
+    kept.Store(value, relative + count);
+    kept.Store(id, ids + count);
     count += hn::CountTrue(d, keep);
   }
-  for (; i < from.count; ++i) {
-    const float key = from.keys[i];
-    if (kAbove ? !(key > pivot) : !(key < pivot)) continue;
-    keys[count] = key;
-    relative[count] = from.relative[i];
-    ids[count++] = from.Id(i);
-  }
   return count;
-}
-
-size_t KeepAbove(const Candidates& from, float pivot, float* keys, float* relative, int32_t* ids) {
-  return Keep<true>(from, pivot, keys, relative, ids);
-}
-
-size_t KeepBelow(const Candidates& from, float pivot, float* keys, float* relative, int32_t* ids) {
-  return Keep<false>(from, pivot, keys, relative, ids);
 }
 
 uint64_t SumKept(const Candidates& candidates, const Cut& cut, uint64_t* chunk_sums) {
@@ -236,17 +262,18 @@ HWY_EXPORT(StoreRelative);
 HWY_EXPORT(CollectAtLeast);
 HWY_EXPORT(CountAbove);
 HWY_EXPORT(CountAtLeast);
-HWY_EXPORT(SumAround);
-HWY_EXPORT(KeepAbove);
-HWY_EXPORT(KeepBelow);
+HWY_EXPORT(WeighingKeys);
+HWY_EXPORT(AddToBuckets);
+HWY_EXPORT(KeepBucket);
 HWY_EXPORT(SumKept);
 
 Scan ScanRow(const float* logits, size_t n, float* chunk_max) {
   return HWY_DYNAMIC_DISPATCH(ScanRow)(logits, n, chunk_max);
 }
-uint64_t SumWeights(const float* logits, size_t n, float max, float inverse_temperature,
-                    uint64_t* chunk_sums) {
-  return HWY_DYNAMIC_DISPATCH(SumWeights)(logits, n, max, inverse_temperature, chunk_sums);
+uint64_t SumWeights(const float* logits, size_t n, const float* chunk_max, float max,
+                    float inverse_temperature, uint64_t* chunk_sums) {
+  return HWY_DYNAMIC_DISPATCH(SumWeights)(logits, n, chunk_max, max, inverse_temperature,
+                                          chunk_sums);
 }
 uint64_t StoreRelative(const float* logits, size_t n, float max, float inverse_temperature,
                        float* relative) {
@@ -262,16 +289,16 @@ size_t CountAbove(const float* logits, size_t n, float value) {
 size_t CountAtLeast(const float* logits, size_t n, float value) {
   return HWY_DYNAMIC_DISPATCH(CountAtLeast)(logits, n, value);
 }
-Split SumAround(const Candidates& candidates, float pivot) {
-  return HWY_DYNAMIC_DISPATCH(SumAround)(candidates, pivot);
+KeyRange WeighingKeys(const float* keys, const float* relative, size_t count) {
+  return HWY_DYNAMIC_DISPATCH(WeighingKeys)(keys, relative, count);
 }
-size_t KeepAbove(const Candidates& candidates, float pivot, float* keys, float* relative,
-                 int32_t* ids) {
-  return HWY_DYNAMIC_DISPATCH(KeepAbove)(candidates, pivot, keys, relative, ids);
+void AddToBuckets(const float* keys, const float* relative, size_t count, const Buckets& buckets,
+                  uint64_t* sums) {
+  HWY_DYNAMIC_DISPATCH(AddToBuckets)(keys, relative, count, buckets, sums);
 }
-size_t KeepBelow(const Candidates& candidates, float pivot, float* keys, float* relative,
-                 int32_t* ids) {
-  return HWY_DYNAMIC_DISPATCH(KeepBelow)(candidates, pivot, keys, relative, ids);
+size_t KeepBucket(const Candidates& candidates, const Buckets& buckets, int32_t bucket, float* keys,
+                  float* relative, int32_t* ids) {
+  return HWY_DYNAMIC_DISPATCH(KeepBucket)(candidates, buckets, bucket, keys, relative, ids);
 }
 uint64_t SumKept(const Candidates& candidates, const Cut& cut, uint64_t* chunk_sums) {
   return HWY_DYNAMIC_DISPATCH(SumKept)(candidates, cut, chunk_sums);

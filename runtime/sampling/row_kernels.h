@@ -35,9 +35,10 @@ struct Scan {
 Scan ScanRow(const float* logits, size_t n, float* chunk_max);
 
 // Weights summed by chunk, [Chunks(n)], and in all. A logit equal to `max` has the full weight even
-// when both are infinite. `max` must be the largest logit and not -inf.
-uint64_t SumWeights(const float* logits, size_t n, float max, float inverse_temperature,
-                    uint64_t* chunk_sums);
+// when both are infinite. `max` must be at least the largest logit and not -inf; `chunk_max` as
+// ScanRow gave it.
+uint64_t SumWeights(const float* logits, size_t n, const float* chunk_max, float max,
+                    float inverse_temperature, uint64_t* chunk_sums);
 
 // Writes the relative probabilities, [n + kSlack], whose Weight()s are meant, and returns their
 // sum.
@@ -63,18 +64,30 @@ struct Candidates {
   int32_t Id(size_t i) const { return ids == nullptr ? static_cast<int32_t>(i) : ids[i]; }
 };
 
-struct Split {
-  uint64_t above = 0;  // The weight of candidates whose key is greater than the pivot,
-  uint64_t equal = 0;  // and of those equal to it.
+// The lowest and the highest key among the candidates that weigh anything; low > high where none
+// does. Candidates at most this likely weigh nothing.
+struct KeyRange {
+  float low = 0;
+  float high = 0;
 };
-Split SumAround(const Candidates& candidates, float pivot);
+inline constexpr float kNegligible = 0x1p-42f;
+KeyRange WeighingKeys(const float* keys, const float* relative, size_t count);
 
-// Copies the candidates above, or below, the pivot; the outputs, [count + kSlack], may be the
-// inputs. Returns how many.
-size_t KeepAbove(const Candidates& candidates, float pivot, float* keys, float* relative,
-                 int32_t* ids);
-size_t KeepBelow(const Candidates& candidates, float pivot, float* keys, float* relative,
-                 int32_t* ids);
+// Candidates by key, in buckets of equal width from `high` downwards: a higher key is never in a
+// later bucket. The last one has all that is lower still.
+inline constexpr size_t kBuckets = 2048;
+struct Buckets {
+  float high = 0;
+  float scale = 0;  // Buckets per unit of key.
+};
+// Adds the candidates' weights to the sums of their buckets, [kBuckets]. No key is above `high`.
+void AddToBuckets(const float* keys, const float* relative, size_t count, const Buckets& buckets,
+                  uint64_t* sums);
+
+// Copies the candidates of one bucket but those that weigh nothing; the outputs, [count + kSlack],
+// may be the inputs. Returns how many.
+size_t KeepBucket(const Candidates& candidates, const Buckets& buckets, int32_t bucket, float* keys,
+                  float* relative, int32_t* ids);
 
 // A place in the order of falling key, then rising id: all up to and including it are kept.
 struct Cut {

@@ -1,29 +1,20 @@
 #include "runtime/sampling/selection.h"
 
 #include <algorithm>
-#include <array>
+#include <cmath>
 #include <functional>
 #include <limits>
 
 namespace hocket {
 namespace {
 
+using row_kernels::Buckets;
 using row_kernels::Candidates;
-using row_kernels::Cut;
-using row_kernels::Split;
+using row_kernels::kBuckets;
+using row_kernels::KeyRange;
 
-constexpr size_t kSortAtMost = 128;  // So many candidates are sorted rather than split.
-constexpr size_t kPivotSamples = 64;
-
-struct Entry {
-  float key;
-  int32_t id;
-  uint64_t weight;
-};
-
-bool Before(const Entry& a, const Entry& b) {
-  return a.key > b.key || (a.key == b.key && a.id < b.id);
-}
+constexpr size_t kSortAtMost = 128;  // So many candidates are sorted rather than split,
+constexpr int kMostRounds = 4;       // and what so many rounds of buckets have left.
 
 // At least k logits are no less than this: the k-th largest chunk maximum.
 float TopKBound(size_t k, size_t chunks, RowScratch& scratch) {
@@ -46,21 +37,27 @@ size_t SelectFirst(const float* logits, size_t n, size_t k, RowScratch& scratch)
   return count;
 }
 
-// Sorts the few candidates left and walks them until their weight reaches `need`.
-Nucleus Walk(const Candidates& candidates, uint64_t need) {
-  std::array<Entry, kSortAtMost> entries;
+// The place of a token among the candidates.
+size_t PlaceOf(const Candidates& candidates, int32_t id) {
+  if (candidates.ids == nullptr) return id;
+  return std::lower_bound(candidates.ids, candidates.ids + candidates.count, id) - candidates.ids;
+}
+
+// Sorts the candidates left, few but for rows made to defeat buckets, and walks them until their
+// weight reaches `need`.
+Nucleus Walk(const Candidates& candidates, uint64_t need, RowScratch& scratch) {
+  const auto begin = scratch.order.begin();
   for (size_t i = 0; i < candidates.count; ++i) {
-    entries[i] = {candidates.keys[i], candidates.Id(i),
-                  row_kernels::Weight(candidates.relative[i])};
+    *(begin + i) = PackOrder(candidates.keys[i], candidates.Id(i));
   }
-  std::sort(entries.begin(), entries.begin() + candidates.count, Before);
+  std::sort(begin, begin + candidates.count);
   uint64_t weight = 0;
-  size_t last = 0;
-  for (; last < candidates.count; ++last) {
-    weight += entries[last].weight;
-    if (weight >= need) break;
+  size_t place = 0;
+  for (size_t i = 0; i < candidates.count && weight < need; ++i) {
+    place = PlaceOf(candidates, PackedId(*(begin + i)));
+    weight += row_kernels::Weight(candidates.relative[place]);
   }
-  return {{entries[last].key, entries[last].id}, weight};
+  return {{candidates.keys[place], candidates.Id(place)}, weight};
 }
 
 // All candidates equal to `key` weigh the same; the set ends within them.
@@ -75,35 +72,13 @@ Nucleus EndWithinTies(const Candidates& candidates, float key, uint64_t need) {
   return {{key, id}, weight};
 }
 
-// A key near the place where the weight reaches need / total, judged by evenly spaced candidates.
-// Every other turn the median, which halves their number however the weight lies.
-float Pivot(const Candidates& candidates, uint64_t total, uint64_t need, bool median) {
-  std::array<Entry, kPivotSamples> samples;
-  const size_t stride = candidates.count / kPivotSamples;
-  double sampled = 0;
-  for (size_t s = 0; s < kPivotSamples; ++s) {
-    const size_t i = s * stride + stride / 2;
-    samples[s] = {candidates.keys[i], candidates.Id(i),
-                  row_kernels::Weight(candidates.relative[i])};
-    sampled += static_cast<double>(samples[s].weight);
-  }
-  std::sort(samples.begin(), samples.end(), Before);
-  if (median) return samples[kPivotSamples / 2].key;
-  const double goal = sampled * (static_cast<double>(need) / static_cast<double>(total));
-  double reached = 0;
-  for (const Entry& sample : samples) {
-    reached += static_cast<double>(sample.weight);
-    if (reached >= goal) return sample.key;
-  }
-  return samples.back().key;
-}
-
 }  // namespace
 
 RowScratch::RowScratch(size_t vocabulary)
     : chunk_max(row_kernels::Chunks(vocabulary)),
       chunk_sums(row_kernels::Chunks(vocabulary)),
       bounds(row_kernels::Chunks(vocabulary)),
+      buckets(row_kernels::kBuckets),
       order(vocabulary),
       keys(vocabulary + row_kernels::kSlack),
       relative(vocabulary + row_kernels::kSlack),
@@ -138,35 +113,26 @@ std::span<const uint64_t> SortedTop(const float* logits, size_t n, size_t count,
   return {scratch.order.data(), kept};
 }
 
-Nucleus SmallestSetReaching(const Candidates& candidates, uint64_t total, uint64_t need,
-                            RowScratch& scratch) {
+Nucleus SmallestSetReaching(const Candidates& candidates, uint64_t need, RowScratch& scratch) {
   Candidates open = candidates;  // The set ends within these,
   uint64_t above = 0;            // after tokens of this weight.
-  float* const keys = scratch.open_keys.data();
-  float* const relative = scratch.open_relative.data();
-  int32_t* const ids = scratch.open_ids.data();
-  for (bool median = false;; median = !median) {
-    const uint64_t rest = need - above;
-    Nucleus end;
-    if (open.count <= kSortAtMost) {
-      end = Walk(open, rest);
-      return {end.cut, above + end.weight};
-    }
-    const float pivot = Pivot(open, total, rest, median);
-    const Split split = row_kernels::SumAround(open, pivot);
-    if (split.above >= rest) {
-      open.count = row_kernels::KeepAbove(open, pivot, keys, relative, ids);
-      total = split.above;
-    } else if (split.above + split.equal >= rest) {
-      end = EndWithinTies(open, pivot, rest - split.above);
-      return {end.cut, above + split.above + end.weight};
-    } else {
-      open.count = row_kernels::KeepBelow(open, pivot, keys, relative, ids);
-      above += split.above + split.equal;
-      total -= split.above + split.equal;
-    }
-    open = {keys, relative, ids, open.count};
+  const auto ended = [&](const Nucleus& end) { return Nucleus{end.cut, above + end.weight}; };
+  for (int round = 0; round < kMostRounds && open.count > kSortAtMost; ++round) {
+    const KeyRange range = row_kernels::WeighingKeys(open.keys, open.relative, open.count);
+    if (range.low == range.high) return ended(EndWithinTies(open, range.high, need - above));
+    const Buckets buckets{range.high, static_cast<float>(kBuckets - 1) / (range.high - range.low)};
+    if (!(buckets.scale > 0 && std::isfinite(buckets.scale))) break;
+    std::fill(scratch.buckets.begin(), scratch.buckets.end(), 0);
+    row_kernels::AddToBuckets(open.keys, open.relative, open.count, buckets,
+                              scratch.buckets.data());
+    int32_t bucket = 0;
+    while (above + scratch.buckets[bucket] < need) above += scratch.buckets[bucket++];
+    open.count = row_kernels::KeepBucket(open, buckets, bucket, scratch.open_keys.data(),
+                                         scratch.open_relative.data(), scratch.open_ids.data());
+    open = {scratch.open_keys.data(), scratch.open_relative.data(), scratch.open_ids.data(),
+            open.count};
   }
+  return ended(Walk(open, need - above, scratch));
 }
 
 }  // namespace hocket

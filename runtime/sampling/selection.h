@@ -1,6 +1,6 @@
 // Which tokens a filter keeps, without sorting the vocabulary: top-k by a bound from chunk maxima,
-// top-p by weighted quickselect. The order is always falling logit, ties to the lower token id.
-// Functions of their arguments; scratch memory belongs to the caller, one per thread.
+// top-p by sums over buckets of equal width. The order is always falling logit, ties to the lower
+// token id. Functions of their arguments; scratch memory belongs to the caller, one per thread.
 #ifndef HOCKET_RUNTIME_SAMPLING_SELECTION_H_
 #define HOCKET_RUNTIME_SAMPLING_SELECTION_H_
 
@@ -21,6 +21,7 @@ struct RowScratch {
   std::vector<float> chunk_max;      // [chunks]
   std::vector<uint64_t> chunk_sums;  // [chunks]
   std::vector<float> bounds;         // [chunks], for the selection of a bound.
+  std::vector<uint64_t> buckets;     // [kBuckets], weights by key.
   std::vector<uint64_t> order;       // [vocabulary], packed (logit, id).
   // The candidates, and those still undecided; [vocabulary + slack] each.
   std::vector<float> keys, relative, open_keys, open_relative;
@@ -52,10 +53,10 @@ struct Nucleus {
   uint64_t weight = 0;  // Of the tokens kept.
 };
 
-// The smallest set of first tokens whose weight reaches `need`, 1 <= need <= `total`, the weight of
-// all `candidates`. (Holtzman et al., "The Curious Case of Neural Text Degeneration", 2020.)
-Nucleus SmallestSetReaching(const row_kernels::Candidates& candidates, uint64_t total,
-                            uint64_t need, RowScratch& scratch);
+// The smallest set of first tokens whose weight reaches `need`, at least 1 and at most the weight
+// of all `candidates`. (Holtzman et al., "The Curious Case of Neural Text Degeneration", 2020.)
+Nucleus SmallestSetReaching(const row_kernels::Candidates& candidates, uint64_t need,
+                            RowScratch& scratch);
 
 }  // namespace hocket
 

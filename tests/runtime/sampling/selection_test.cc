@@ -92,7 +92,7 @@ TEST(SmallestSetReaching, AgreesWithASortForEveryNeed) {
     const uint64_t need = needs[random() % 4];
     const Candidates all{row.logits.data(), row.scratch.relative.data(), nullptr, n};
     const Nucleus expected = SortedNucleus(all, need);
-    const Nucleus got = SmallestSetReaching(all, total, need, row.scratch);
+    const Nucleus got = SmallestSetReaching(all, need, row.scratch);
     ASSERT_EQ(got.weight, expected.weight) << kind << ", n " << n << ", need " << need;
     ASSERT_EQ(got.cut.key, expected.cut.key) << kind << ", n " << n << ", need " << need;
     ASSERT_EQ(got.cut.id, expected.cut.id) << kind << ", n " << n << ", need " << need;
