@@ -10,6 +10,7 @@
     ./dev bench probe                 what this machine can do: memory reads, arithmetic, barriers
     ./dev bench quality               what a precision costs: divergence from f32, perplexity
     ./dev bench profile               where a step's time goes, by kind of work
+    ./dev bench sampling              what choosing a token costs, beside llama.cpp and transformers
 
 Each of these has flags of its own: ./dev bench peers --help.
 
@@ -85,7 +86,8 @@ def prefill(arguments):
 
 CASES = {"kv-cache": kv_cache, "batching": batching, "prefill": prefill}
 # Modules beside this one, each with a main of its own.
-TOOLS = {"peers": "peers", "arrival": "arrival", "probe": "probe", "quality": "quality", "profile": "step_profile"}
+TOOLS = {"peers": "peers", "arrival": "arrival", "probe": "probe", "quality": "quality", "profile": "step_profile",
+         "sampling": "sampling"}
 
 
 def main():
