@@ -1,5 +1,4 @@
-// The rules of beam search against a slow reference that follows transformers' _beam_search step by
-// step: whole lines of tokens, the whole vocabulary, full sorts. The model is a random table.
+// The rules of beam search, against a slow reference where the model is a random table.
 #include "runtime/beam_search.h"
 
 #include <gtest/gtest.h>
@@ -12,6 +11,7 @@
 #include <set>
 
 #include "runtime/beam_tree.h"
+#include "tests/runtime/reference_beams.h"
 
 namespace hocket {
 namespace {
@@ -53,78 +53,7 @@ struct ToyModel {
   }
 };
 
-struct Task {
-  BeamSettings settings;
-  int32_t max_new_tokens = 10;
-  std::set<TokenId> stop_tokens;
-  std::set<std::pair<TokenId, TokenId>> stop_pairs;  // As stop strings would: a line ends behind.
-
-  bool Ends(const Tokens& line) const {
-    const size_t n = line.size();
-    return stop_tokens.contains(line[n - 1]) || n >= static_cast<size_t>(max_new_tokens) ||
-           (n >= 2 && stop_pairs.contains({line[n - 2], line[n - 1]}));
-  }
-};
-
-struct Line {
-  Tokens tokens;
-  double logprob = 0;
-  double score = 0;
-  bool operator==(const Line&) const = default;
-};
-
-struct Found {
-  std::vector<std::vector<Line>> running;  // After each step, best first.
-  std::vector<Line> finished;
-};
-
-std::vector<Line> Continuations(const ToyModel& model, const std::vector<Line>& running) {
-  std::vector<Line> all;
-  for (const Line& line : running) {
-    const std::vector<float>& row = model.After(line.tokens);
-    for (TokenId token = 0; token < model.vocabulary; ++token) {
-      if (row[token] == -kInfinity) continue;
-      all.push_back({line.tokens, line.logprob + row[token]});
-      all.back().tokens.push_back(token);
-    }
-  }
-  std::stable_sort(all.begin(), all.end(),
-                   [](const Line& a, const Line& b) { return a.logprob > b.logprob; });
-  return all;
-}
-
-Found Reference(const ToyModel& model, const Task& task) {
-  const size_t width = task.settings.width;
-  const double penalty = task.settings.length_penalty;
-  const size_t considered = std::max<size_t>(2, 1 + task.stop_tokens.size()) * width;
-  Found found;
-  std::vector<Line> running = {Line()};
-  for (int length = 1;; ++length) {
-    std::vector<Line> candidates = Continuations(model, running);
-    if (candidates.size() > considered) candidates.resize(considered);
-    running.clear();
-    for (size_t i = 0; i < candidates.size(); ++i) {
-      Line& line = candidates[i];
-      line.score = line.logprob / std::pow(static_cast<double>(length), penalty);
-      if (!task.Ends(line.tokens)) {
-        if (running.size() < width) running.push_back(line);
-      } else if (i < width) {
-        found.finished.push_back(line);
-      }
-    }
-    std::stable_sort(found.finished.begin(), found.finished.end(),
-                     [](const Line& a, const Line& b) { return a.score > b.score; });
-    if (found.finished.size() > width) found.finished.resize(width);
-    found.running.push_back(running);
-
-    if (running.empty()) return found;
-    const bool full = found.finished.size() == width;
-    const bool far = task.settings.early_stopping == EarlyStopping::kNever && penalty > 0;
-    const double hoped = running[0].logprob / std::pow(far ? task.max_new_tokens : length, penalty);
-    if (full && task.settings.early_stopping == EarlyStopping::kAlways) return found;
-    if (full && hoped <= found.finished.back().score) return found;
-  }
-}
+using Line = BeamLine;
 
 std::vector<TokenLogprob> Likeliest(const std::vector<float>& row, size_t count) {
   std::vector<TokenLogprob> all;
@@ -141,10 +70,9 @@ std::vector<TokenLogprob> Likeliest(const std::vector<float>& row, size_t count)
 // Drives a BeamSearch with the model, its slots' tokens moved as it says.
 class Driven {
  public:
-  Driven(const ToyModel& model, const Task& task)
-      : model_(model),
-        task_(task),
-        search_(task.settings, static_cast<int32_t>(task.stop_tokens.size()), task.max_new_tokens),
+  explicit Driven(const BeamTask& task)
+      : task_(task),
+        search_(task.settings, task.stop_tokens, task.max_new_tokens),
         tokens_(task.settings.width) {}
 
   bool over() const { return search_.over(); }
@@ -154,7 +82,7 @@ class Driven {
     std::vector<std::vector<TokenLogprob>> likeliest(tokens_.size());
     for (size_t i = 0; i < tokens_.size(); ++i) {
       if (!search_.Wants(static_cast<int32_t>(i))) continue;
-      likeliest[i] = Likeliest(model_.After(tokens_[i]), search_.tokens_per_beam());
+      likeliest[i] = Likeliest(task_.next(tokens_[i]), search_.tokens_per_beam());
     }
     std::vector<double> totals;
     search_.Advance(likeliest, [&](int32_t rank, const BeamSearch::Candidate& candidate) {
@@ -162,7 +90,7 @@ class Driven {
       totals.push_back(candidate.total_logprob);
       Tokens line = tokens_[candidate.slot];
       line.push_back(candidate.token);
-      const bool ends = task_.Ends(line);
+      const bool ends = task_.ends(line);
       if (ends) ended_[{steps_, rank}] = std::move(line);
       return ends;
     });
@@ -200,9 +128,7 @@ class Driven {
     }
   }
 
-  const ToyModel& model_;
-  const Task& task_;
-
+  const BeamTask& task_;
   BeamSearch search_;
   std::vector<Tokens> tokens_;  // [width]
   int32_t steps_ = 0;
@@ -216,9 +142,9 @@ std::multiset<std::pair<Tokens, double>> AsSet(const std::vector<Line>& lines) {
   return set;
 }
 
-void ExpectAsReference(const ToyModel& model, const Task& task) {
-  const Found expected = Reference(model, task);
-  Driven driven(model, task);
+void ExpectAsReference(const BeamTask& task) {
+  const ReferenceBeams expected = FindBeams(task);
+  Driven driven(task);
   for (const std::vector<Line>& running : expected.running) {
     ASSERT_FALSE(driven.over());
     driven.Step();
@@ -243,7 +169,7 @@ TEST(BeamSearch, FindsWhatTheReferenceFindsWithAnySettings) {
   std::mt19937_64 random(kSeed);
   for (int round = 0; round < 1500; ++round) {
     SCOPED_TRACE(testing::Message() << "seed " << kSeed << ", round " << round);
-    Task task;
+    BeamTask task;
     task.settings.width = 2 + static_cast<int32_t>(random() % 7);
     task.settings.early_stopping = kStops[random() % 3];
     task.settings.length_penalty = kPenalties[random() % 7];
@@ -251,15 +177,20 @@ TEST(BeamSearch, FindsWhatTheReferenceFindsWithAnySettings) {
     const auto vocabulary = static_cast<int32_t>(3 + random() % 20);
     const double impossible = round % 5 == 0 ? 0.6 : 0;
     const ToyModel model(vocabulary, round % 3 == 0, impossible, random);
-    const size_t stops = random() % 5;
+    const size_t stops = std::min<size_t>(random() % 5, vocabulary - 1);
     const auto any = [&] { return static_cast<TokenId>(random() % vocabulary); };
-    while (task.stop_tokens.size() < std::min<size_t>(stops, vocabulary - 1)) {
-      task.stop_tokens.insert(any());
-    }
-    for (int pair = 0; stops < 2 && pair < round % 4 * 5; ++pair) {
-      task.stop_pairs.insert({any(), any()});
-    }
-    ExpectAsReference(model, task);
+    std::set<TokenId> stop_tokens;
+    while (stop_tokens.size() < stops) stop_tokens.insert(any());
+    std::set<std::pair<TokenId, TokenId>> stop_pairs;  // They end a text as stop strings do.
+    for (int pair = 0; stops < 2 && pair < round % 4 * 5; ++pair) stop_pairs.insert({any(), any()});
+    task.stop_tokens = static_cast<int32_t>(stops);
+    task.next = [&](const Tokens& tokens) { return model.After(tokens); };
+    task.ends = [&](const Tokens& tokens) {
+      const size_t n = tokens.size();
+      return stop_tokens.contains(tokens[n - 1]) || n >= static_cast<size_t>(task.max_new_tokens) ||
+             (n >= 2 && stop_pairs.contains({tokens[n - 2], tokens[n - 1]}));
+    };
+    ExpectAsReference(task);
     if (HasFatalFailure()) return;
   }
 }
