@@ -30,11 +30,11 @@ class Stopwatch {
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
 
-absl::Status LogitsError(RowError error, SequenceId sequence, int32_t position) {
+absl::Status LogitsError(RowError error, SequenceId sequence, int32_t place) {
   const char* const problem =
       error == RowError::kNan ? "hold a NaN" : "leave no token that could be drawn";
   return absl::InternalError(
-      absl::StrCat("sequence ", sequence, ": the logits for position ", position, " ", problem));
+      absl::StrCat("sequence ", sequence, ": the logits for position ", place, " ", problem));
 }
 
 TokenScore ScoreOf(const RowResult& result, std::span<const TokenLogprob> top) {
@@ -110,20 +110,36 @@ void ModelExecutor::FindWantedOutputs(const StepPlan& plan, StepResult& result) 
     outcome.status = found->second.status;
     if (outcome.status.ok()) outcome.status = found->second.state->CheckRow(row);
     if (!outcome.status.ok()) continue;
-    SequenceState& state = *found->second.state;
-    states_[i] = &state;
+    states_[i] = found->second.state.get();
+    FindWantedOutputsOfRow(plan, i);
+  }
+}
 
-    const bool draws = row.samples && !state.EndsWithPrompt();
-    for (int32_t k = 0; k < row.token_count; ++k) {
-      const int32_t position = row.first_position + k;
-      const int32_t output = static_cast<int32_t>(outputs_.size());
-      const bool draws_here = draws && k + 1 == row.token_count;
-      const bool wants_logits = draws_here || state.ScoresAfter(position);
-      const bool pools = state.pooling().Wants(position);
-      if (wants_logits) logits_wanted_.push_back({output, i, position + 1, draws_here});
-      if (pools) pooled_.emplace_back(i, output);
-      if (wants_logits || pools) outputs_.push_back(row.token_begin + k);
+void ModelExecutor::FindWantedOutputsOfRow(const StepPlan& plan, int32_t row_index) {
+  const PlanRow& row = plan.rows[row_index];
+  const std::span<const TokenId> tokens = plan.RowTokens(row);
+  SequenceState& state = *states_[row_index];
+  const int32_t last_known = row.token_count - 1 - row.draft_tokens;
+  const int32_t first_draw = row.samples && !state.EndsWithPrompt() ? last_known : row.token_count;
+  // Tokens are forgotten when all of the prompt has been computed, and once is enough for it.
+  const bool in_prompt = row.forgotten_tokens == 0;
+  for (int32_t k = 0; k < row.token_count; ++k) {
+    const int32_t position = row.first_position + k;
+    const auto output = static_cast<int32_t>(outputs_.size());
+    const bool draws = k >= first_draw;
+    const bool wants_logits = draws || (in_prompt && state.ScoresAfter(position));
+    const bool pools = in_prompt && state.pooling().Wants(position);
+    if (wants_logits) {
+      LogitsRow& wanted = logits_wanted_.emplace_back();
+      wanted.output = output;
+      wanted.row = row_index;
+      wanted.place = row.forgotten_tokens + position + 1;
+      wanted.draws = draws;
+      wanted.due = k <= first_draw;
+      if (draws && k + 1 < row.token_count) wanted.guess = tokens[k + 1];
     }
+    if (pools) pooled_.emplace_back(row_index, output);
+    if (wants_logits || pools) outputs_.push_back(row.token_begin + k);
   }
 }
 
@@ -150,42 +166,72 @@ absl::Status ModelExecutor::Sample(std::span<const float> hidden, StepResult& re
   Stopwatch stopwatch;
   for (size_t begin = 0; begin < logits_wanted_.size(); begin += logits_rows_) {
     const size_t count = std::min<size_t>(logits_rows_, logits_wanted_.size() - begin);
-    const std::span<const LogitsRow> wanted = std::span(logits_wanted_).subspan(begin, count);
-    const absl::Status status = ComputeLogits(hidden, wanted);
+    const absl::Status status =
+        ComputeLogits(hidden, std::span(logits_wanted_).subspan(begin, count));
     if (!status.ok()) return status;
     result.timings.forward_seconds += stopwatch.Lap();
-
-    ComputeMasks(wanted, result);
-    sampling_rows_.Clear();
-    for (const LogitsRow& row : wanted) {
-      SequenceState& state = *states_[row.row];
-      sampling_rows_.Add(row.draws ? state.DrawRow(row.position) : state.ScoreRow(row.position));
+    // Once, and again for the rows whose draws are as guessed.
+    while (SampleDue(begin, count, result)) {
     }
-    stage_.Run(std::span(logits_).first(count * info_.vocabulary_size), sampling_rows_,
-               decoder_->threads_in_use());
-    result.timings.sample_seconds += stopwatch.Lap();
-
-    for (size_t i = 0; i < count; ++i) {
-      TakeOutcome(wanted[i], static_cast<int32_t>(i), result.outcomes[wanted[i].row]);
-    }
-    result.timings.text_seconds += stopwatch.Lap();
+    stopwatch.Lap();
   }
   return absl::OkStatus();
 }
 
-// What the grammars allow next, each by one thread: a mask takes as long as many rows' draws.
-void ModelExecutor::ComputeMasks(std::span<const LogitsRow> wanted, StepResult& result) {
+// One call of the sampling stage, for the rows of these logits that are due; false when none was.
+bool ModelExecutor::SampleDue(size_t begin, size_t count, StepResult& result) {
+  Stopwatch stopwatch;
+  due_.clear();
+  for (size_t i = begin; i < begin + count; ++i) {
+    if (logits_wanted_[i].due) due_.push_back(i);
+  }
+  ComputeMasks(result);
+  if (due_.empty()) return false;
+
+  sampling_rows_.Clear();
+  for (const size_t i : due_) {
+    const LogitsRow& wanted = logits_wanted_[i];
+    SequenceState& state = *states_[wanted.row];
+    SamplingRows::Row row =
+        wanted.draws ? state.DrawRow(wanted.place) : state.ScoreRow(wanted.place);
+    row.logits_row = static_cast<int32_t>(i - begin);
+    sampling_rows_.Add(row);
+  }
+  stage_.Run(std::span(logits_).first(count * info_.vocabulary_size), sampling_rows_,
+             decoder_->threads_in_use());
+  result.timings.sample_seconds += stopwatch.Lap();
+
+  for (size_t i = 0; i < due_.size(); ++i) {
+    LogitsRow& wanted = logits_wanted_[due_[i]];
+    wanted.due = false;
+    const bool goes_on = TakeOutcome(wanted, static_cast<int32_t>(i), result.outcomes[wanted.row]);
+    if (goes_on) logits_wanted_[due_[i] + 1].due = true;
+  }
+  result.timings.text_seconds += stopwatch.Lap();
+  return true;
+}
+
+// What the grammars allow next, each by one thread: a mask takes as long as many rows' draws. Rows
+// whose mask cannot be had are no longer due.
+void ModelExecutor::ComputeMasks(StepResult& result) {
   constrained_.clear();
-  for (const LogitsRow& row : wanted) {
-    if (row.draws && states_[row.row]->HasGrammar()) constrained_.push_back(row.row);
+  for (const size_t i : due_) {
+    const LogitsRow& wanted = logits_wanted_[i];
+    if (wanted.draws && states_[wanted.row]->HasGrammar()) constrained_.push_back(i);
   }
   const auto count = static_cast<int32_t>(constrained_.size());
+  if (count == 0) return;
   const int32_t threads = std::max(decoder_->threads_in_use(), 1);
 #pragma omp parallel for schedule(dynamic, 1) num_threads(threads) if (count > 1)
   for (int32_t i = 0; i < count; ++i) {
-    const absl::Status status = states_[constrained_[i]]->ComputeMask();
-    if (!status.ok()) result.outcomes[constrained_[i]].status = status;
+    LogitsRow& wanted = logits_wanted_[constrained_[i]];
+    const absl::Status status = states_[wanted.row]->ComputeMask();
+    if (status.ok()) continue;
+    wanted.due = false;
+    Outcome& outcome = result.outcomes[wanted.row];
+    if (outcome.tokens.empty()) outcome.status = status;  // Else the next step will meet it.
   }
+  std::erase_if(due_, [&](size_t i) { return !logits_wanted_[i].due; });
 }
 
 absl::Status ModelExecutor::ComputeLogits(std::span<const float> hidden,
@@ -204,24 +250,29 @@ absl::Status ModelExecutor::ComputeLogits(std::span<const float> hidden,
                           std::span(logits_).first(wanted.size() * info_.vocabulary_size));
 }
 
-void ModelExecutor::TakeOutcome(const LogitsRow& wanted, int32_t sampled_row, Outcome& outcome) {
-  if (!outcome.status.ok()) return;
+// Whether the draw was as guessed, so that the next one may follow.
+bool ModelExecutor::TakeOutcome(const LogitsRow& wanted, int32_t sampled_row, Outcome& outcome) {
+  if (!outcome.status.ok()) return false;
   SequenceState& state = *states_[wanted.row];
   const RowResult& row = stage_.result(sampled_row);
   if (row.error != RowError::kNone) {
-    outcome.status = LogitsError(row.error, outcome.sequence, wanted.position);
-    return;
+    // After other draws it is left to the next step, which will meet it: they are told first.
+    if (outcome.tokens.empty()) {
+      outcome.status = LogitsError(row.error, outcome.sequence, wanted.place);
+    }
+    return false;
   }
   if (!wanted.draws) {
     state.AddPromptScore(ScoreOf(row, stage_.top(sampled_row)));
-    return;
+    return false;
   }
   if (state.WantsScores()) outcome.scores.push_back(ScoreOf(row, stage_.top(sampled_row)));
   if (state.ExplainedCandidates() > 0) {
     outcome.explanations.push_back(
         stage_.Explain(logits_, sampling_rows_, sampled_row, state.ExplainedCandidates()));
   }
-  outcome.status = state.Accept(row.token, outcome);
+  outcome.status = state.Accept(row.token, row.logprob, outcome);
+  return outcome.status.ok() && !outcome.finish.has_value() && wanted.guess == row.token;
 }
 
 }  // namespace hocket

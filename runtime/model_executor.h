@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <unordered_map>
 #include <utility>
@@ -33,10 +34,13 @@ class ModelExecutor final : public Executor {
  private:
   // One row of logits that is wanted: after the token at `output` of the forward pass.
   struct LogitsRow {
-    int32_t output = 0;    // Row of the hidden states.
-    int32_t row = 0;       // Of the plan.
-    int32_t position = 0;  // Of the token that the logits predict.
-    bool draws = false;    // Else the prompt's own token is scored.
+    int32_t output = 0;  // Row of the hidden states.
+    int32_t row = 0;     // Of the plan.
+    int32_t place = 0;   // Of the token that the logits predict, among all that there ever were.
+    bool draws = false;  // Else the prompt's own token is scored.
+    // Whether it is to be sampled now: from the start, or once the draws before were as guessed.
+    bool due = true;
+    std::optional<TokenId> guess;  // Of the token drawn here; the next LogitsRow comes after it.
   };
 
   struct Sequence {
@@ -46,11 +50,13 @@ class ModelExecutor final : public Executor {
 
   void StartAndEnd(const StepPlan& plan);
   void FindWantedOutputs(const StepPlan& plan, StepResult& result);
+  void FindWantedOutputsOfRow(const StepPlan& plan, int32_t row);
   void Pool(const StepPlan& plan, std::span<const float> hidden, StepResult& result);
   absl::Status Sample(std::span<const float> hidden, StepResult& result);
-  void ComputeMasks(std::span<const LogitsRow> wanted, StepResult& result);
+  bool SampleDue(size_t begin, size_t count, StepResult& result);
+  void ComputeMasks(StepResult& result);
   absl::Status ComputeLogits(std::span<const float> hidden, std::span<const LogitsRow> wanted);
-  void TakeOutcome(const LogitsRow& wanted, int32_t sampled_row, Outcome& outcome);
+  bool TakeOutcome(const LogitsRow& wanted, int32_t sampled_row, Outcome& outcome);
 
   Decoder* decoder_;
   const Tokenizer* tokenizer_;
@@ -66,8 +72,9 @@ class ModelExecutor final : public Executor {
   std::vector<std::pair<int32_t, int32_t>> pooled_;  // (row of the plan, row of hidden states).
   std::vector<float> gathered_;                      // [logits_rows_, hidden_size]
   std::vector<float> logits_;                        // [logits_rows_, vocabulary_size]
+  std::vector<size_t> due_;                          // Of logits_wanted_, sampled together.
   SamplingRows sampling_rows_;
-  std::vector<int32_t> constrained_;  // Plan rows that draw under a grammar.
+  std::vector<size_t> constrained_;  // Of due_, those that draw under a grammar.
 };
 
 }  // namespace hocket

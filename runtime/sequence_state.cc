@@ -56,8 +56,20 @@ SequenceState::SequenceState(const SequenceStart& start, const Tokenizer* tokeni
 }
 
 absl::Status SequenceState::CheckRow(const PlanRow& row) const {
-  const int32_t known = prompt_tokens() + generated_tokens_;
-  const int32_t end = row.first_position + row.token_count;
+  const int32_t all = prompt_tokens() + generated_tokens_;
+  if (row.forgotten_tokens < 0 || row.forgotten_tokens > (spec_->rolls ? all : 0)) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("a row after ", row.forgotten_tokens, " forgotten tokens of a sequence of ",
+                     all, " that ", spec_->rolls ? "rolls" : "does not roll"));
+  }
+  if (row.draft_tokens < 0 || (row.draft_tokens > 0 && !row.samples) ||
+      row.draft_tokens >= std::max(row.token_count, 1)) {
+    return absl::FailedPreconditionError(absl::StrCat("a row of ", row.token_count, " tokens with ",
+                                                      row.draft_tokens, " guesses that ",
+                                                      row.samples ? "draws" : "does not draw"));
+  }
+  const int32_t known = all - row.forgotten_tokens;
+  const int32_t end = row.first_position + row.token_count - row.draft_tokens;
   if (row.first_position < 0 || row.token_count <= 0 || end > known) {
     return absl::FailedPreconditionError(absl::StrCat("a row of positions [", row.first_position,
                                                       ", ", end, ") of a sequence of ", known,
@@ -83,7 +95,7 @@ SamplingRows::Row SequenceState::ScoreRow(int32_t position) const {
   return row;
 }
 
-SamplingRows::Row SequenceState::DrawRow(int32_t position) {
+SamplingRows::Row SequenceState::DrawRow(int32_t place) {
   const SamplingSettings& sampling = spec_->sampling;
   SamplingRows::Row row;
   row.temperature = sampling.temperature;
@@ -98,16 +110,16 @@ SamplingRows::Row SequenceState::DrawRow(int32_t position) {
   }
   row.seed = sampling.seed;
   row.choice_index = choice_index_;
-  row.position = position;
+  row.position = place;
   if (generated_tokens_ < spec_->stopping.min_new_tokens) row.masked = stop_tokens_;
   if (rules_ != nullptr || HasGrammar()) {
     edits_ = rules_ != nullptr ? rules_->Edits() : LogitEdits();
     edits_.constraint = mask_;
     row.edits = &edits_;
   }
-  row.scored = spec_->output.logprobs;
+  row.scored = spec_->output.logprobs || spec_->output.total_logprob;
   row.scored_after = spec_->output.scored_after_filtering;
-  row.top_logprobs = spec_->output.top_logprobs;
+  row.top_logprobs = spec_->output.logprobs ? spec_->output.top_logprobs : 0;
   return row;
 }
 
@@ -147,7 +159,7 @@ absl::Status SequenceState::Resume(std::span<const TokenId> tokens) {
   if (absl::Status status = StartMatcher(); !status.ok()) return status;
   for (size_t i = 0; i < tokens.size(); ++i) {
     Outcome told;
-    const absl::Status status = Accept(tokens[i], told);
+    const absl::Status status = Append(tokens[i], told);
     if (!status.ok()) return status;
     if (told.finish.has_value()) {
       return absl::InvalidArgumentError(
@@ -158,7 +170,16 @@ absl::Status SequenceState::Resume(std::span<const TokenId> tokens) {
   return absl::OkStatus();
 }
 
-absl::Status SequenceState::Accept(TokenId token, Outcome& outcome) {
+absl::Status SequenceState::Accept(TokenId token, float logprob, Outcome& outcome) {
+  total_logprob_ += logprob;
+  const absl::Status status = Append(token, outcome);
+  if (outcome.finish.has_value() && spec_->output.total_logprob) {
+    outcome.finish->total_logprob = total_logprob_;
+  }
+  return status;
+}
+
+absl::Status SequenceState::Append(TokenId token, Outcome& outcome) {
   ++generated_tokens_;
   if (rules_ != nullptr) rules_->Append(token);
   outcome.tokens.push_back(token);
@@ -213,7 +234,8 @@ std::optional<FinishReason> SequenceState::EndAfter(TokenId token, bool complete
   if (complete) return FinishReason::kConstraint;
   if (repeats) return FinishReason::kRepetition;
   if (generated_tokens_ >= stopping.max_new_tokens) return FinishReason::kLength;
-  if (prompt_tokens() + generated_tokens_ >= max_context_tokens_) return FinishReason::kContext;
+  const bool full = prompt_tokens() + generated_tokens_ >= max_context_tokens_;
+  if (full && !spec_->rolls) return FinishReason::kContext;
   const bool limited = stopping.time_limit != absl::InfiniteDuration();
   if (limited && absl::Now() - started_ >= stopping.time_limit) return FinishReason::kTimeLimit;
   return std::nullopt;

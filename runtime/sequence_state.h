@@ -34,8 +34,8 @@ class SequenceState {
   SequenceState(const SequenceStart& start, const Tokenizer* tokenizer, const ModelInfo& info);
   SequenceState(const SequenceState&) = delete;
 
-  // FAILED_PRECONDITION when the row does not lie within the tokens known so far, or draws anywhere
-  // but at their end.
+  // FAILED_PRECONDITION when the row but for its guesses does not lie within the tokens known so
+  // far and not forgotten, or draws anywhere but from their end on.
   absl::Status CheckRow(const PlanRow& row) const;
 
   // Whether the logits at `position` are wanted for the score of the prompt token after it, which
@@ -48,9 +48,10 @@ class SequenceState {
   absl::Status ComputeMask();
 
   // The rows that the sampling stage is asked for: the score of the prompt token at `position`, or
-  // a draw of the token there. The spans within are valid until this changes.
+  // a draw of the token at `place` (which counts forgotten ones). The spans within are valid until
+  // this changes.
   SamplingRows::Row ScoreRow(int32_t position) const;
-  SamplingRows::Row DrawRow(int32_t position);
+  SamplingRows::Row DrawRow(int32_t place);
 
   // Scores come in rising order of position. Each is handed out with the chunk of its own token.
   void AddPromptScore(TokenScore score);
@@ -60,8 +61,9 @@ class SequenceState {
   // their text is not told again. INVALID_ARGUMENT when the answer ends among them.
   absl::Status Resume(std::span<const TokenId> tokens);
 
-  // Appends a drawn token: text, stop conditions, and the finish when there is one.
-  absl::Status Accept(TokenId token, Outcome& outcome);
+  // Appends a drawn token: text, stop conditions, and the finish when there is one. `logprob` is
+  // what DrawRow asked for.
+  absl::Status Accept(TokenId token, float logprob, Outcome& outcome);
 
   // Nothing is to be drawn: the answer ends with the prompt.
   bool EndsWithPrompt() const { return spec_->stopping.max_new_tokens == 0; }
@@ -73,6 +75,7 @@ class SequenceState {
  private:
   bool IsStopToken(TokenId token) const;
   absl::Status StartMatcher();  // Of the grammar, once.
+  absl::Status Append(TokenId token, Outcome& outcome);
   absl::Status AppendText(TokenId token, Outcome& outcome);
   std::optional<FinishReason> EndAfter(TokenId token, bool complete);
   absl::Status End(Finish finish, Outcome& outcome);
@@ -83,6 +86,7 @@ class SequenceState {
   int32_t max_context_tokens_;
   std::vector<TokenId> stop_tokens_;  // The model's own, unless ignored, and the request's; sorted.
   int32_t generated_tokens_ = 0;
+  double total_logprob_ = 0;             // Of the tokens drawn here.
   std::vector<TokenScore> held_scores_;  // Of prompt tokens that are in a chunk still to come.
   int32_t next_scored_ = 1;              // The first prompt position without a score.
   PromptPooling pooling_;

@@ -11,6 +11,7 @@ namespace hocket {
 
 void SamplingRows::Clear() {
   temperature_.clear();
+  logits_row_.clear();
   top_k_.clear();
   top_p_.clear();
   min_p_.clear();
@@ -36,6 +37,7 @@ void SamplingRows::Add(const Row& row) {
   const int32_t alternatives = row.scored ? row.top_logprobs : 0;
   const size_t top_begin = top_end_.empty() ? 0 : top_end_.back();
   const size_t candidate_begin = candidate_end_.empty() ? 0 : candidate_end_.back();
+  logits_row_.push_back(row.logits_row < 0 ? size() : row.logits_row);
   temperature_.push_back(row.temperature);
   top_k_.push_back(row.top_k);
   top_p_.push_back(row.top_p);
@@ -102,21 +104,26 @@ RowRequest SamplingStage::RequestOf(const SamplingRows& rows, int32_t row) {
   return request;
 }
 
+std::span<float> SamplingStage::LogitsOf(std::span<float> logits, const SamplingRows& rows,
+                                         int32_t row) const {
+  return logits.subspan(rows.logits_row_[row] * vocabulary_size_, vocabulary_size_);
+}
+
 void SamplingStage::RunRow(std::span<float> logits, const SamplingRows& rows, int32_t row,
                            RowScratch& scratch) {
   top_begin_[row] = rows.top_end_[row] - rows.top_logprobs_[row];
   candidate_begin_[row] = rows.candidate_end_[row] - rows.candidates_[row];
   const RowRequest request = RequestOf(rows, row);
   results_[row] =
-      SampleRow(logits.subspan(row * vocabulary_size_, vocabulary_size_), request, scratch,
+      SampleRow(LogitsOf(logits, rows, row), request, scratch,
                 std::span(top_).subspan(top_begin_[row], request.top_logprobs),
                 std::span(candidates_).subspan(candidate_begin_[row], request.candidates));
 }
 
 Explanation SamplingStage::Explain(std::span<float> logits, const SamplingRows& rows, int32_t row,
                                    int32_t candidates) {
-  return ExplainRow(logits.subspan(row * vocabulary_size_, vocabulary_size_), RequestOf(rows, row),
-                    results_[row].token, candidates, scratch_[0]);
+  return ExplainRow(LogitsOf(logits, rows, row), RequestOf(rows, row), results_[row].token,
+                    candidates, scratch_[0]);
 }
 
 float SamplingStage::XtcThreshold(const SamplingRows& rows, int32_t row) {

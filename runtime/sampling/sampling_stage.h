@@ -31,7 +31,8 @@ class SamplingRows {
     // What these point at must live until the stage has run.
     std::span<const TokenId> masked = {};  // Cannot be drawn.
     const LogitEdits* edits = nullptr;
-    TokenId given = -1;  // Not negative: this token is scored and none is drawn.
+    int32_t logits_row = -1;  // Its logits among those given; negative: at its own place.
+    TokenId given = -1;       // Not negative: this token is scored and none is drawn.
     bool scored = false;
     bool scored_after = false;  // By the distribution drawn from, not by the model's.
     int32_t top_logprobs = 0;
@@ -46,7 +47,7 @@ class SamplingRows {
   friend class SamplingStage;
   std::vector<float> temperature_, top_p_, min_p_, typical_p_, top_n_sigma_;
   std::vector<float> xtc_probability_, xtc_threshold_;
-  std::vector<int32_t> top_k_, choice_index_, position_, top_logprobs_, candidates_;
+  std::vector<int32_t> logits_row_, top_k_, choice_index_, position_, top_logprobs_, candidates_;
   std::vector<uint64_t> seed_;
   std::vector<TokenId> given_;
   std::vector<uint8_t> scored_, scored_after_;
@@ -60,8 +61,9 @@ class SamplingStage {
   // Rows of at most row_kernels::kMaxTokens logits; `threads` >= 1.
   SamplingStage(int32_t vocabulary_size, int32_t threads);
 
-  // `logits`: [rows.size(), vocabulary_size]; unchanged when this returns. Rows are shared out
-  // among `threads` of the threads, or all of them when it is 0; the results do not depend on it.
+  // `logits`: [rows.size() or more, vocabulary_size]; unchanged when this returns. Rows are shared
+  // out among `threads` of the threads, or all of them when it is 0; the results do not depend on
+  // it.
   void Run(std::span<float> logits, const SamplingRows& rows, int32_t threads = 0);
 
   // How the row's token was come by in the last run, of the same rows and logits.
@@ -79,6 +81,7 @@ class SamplingStage {
 
  private:
   static RowRequest RequestOf(const SamplingRows& rows, int32_t row);
+  std::span<float> LogitsOf(std::span<float> logits, const SamplingRows& rows, int32_t row) const;
   void RunRow(std::span<float> logits, const SamplingRows& rows, int32_t row, RowScratch& scratch);
   // The row's threshold where XTC acts on its token, else 0.
   static float XtcThreshold(const SamplingRows& rows, int32_t row);

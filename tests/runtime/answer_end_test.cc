@@ -157,5 +157,45 @@ TEST_F(AnswerEndTest, WhatTheGrammarAndABanLeaveNothingOfFailsThatSequence) {
   EXPECT_THAT(std::string(answer.status.message()), HasSubstr("leave no token"));
 }
 
+TEST_F(AnswerEndTest, TheTotalLogprobIsTheSumOfTheTokensScores) {
+  UseDecoder(RandomLogitsOf);
+  GenerationSpec spec;
+  spec.sampling.top_k = 20;
+  spec.stopping.max_new_tokens = 30;
+  spec.stopping.ignore_eos = true;
+  EXPECT_FALSE(Run(spec).finish->total_logprob.has_value());
+  for (const bool after : {false, true}) {
+    spec.output.scored_after_filtering = after;
+    spec.output.total_logprob = true;
+    spec.output.logprobs = true;
+    spec.output.top_logprobs = 2;
+    const Answer scored = Run(spec);
+    double sum = 0;
+    for (const TokenScore& score : scored.scores) sum += score.logprob;
+    EXPECT_EQ(scored.finish->total_logprob, sum);
+    EXPECT_LT(sum, -10);
+
+    // The same where the scores themselves are not wanted.
+    spec.output.logprobs = false;
+    const Answer answer = Run(spec);
+    EXPECT_EQ(answer.tokens, scored.tokens);
+    EXPECT_EQ(answer.finish->total_logprob, sum);
+    EXPECT_TRUE(answer.scores.empty());
+  }
+}
+
+TEST_F(AnswerEndTest, TheTokenThatStopsCountsToTheTotalLogprob) {
+  GenerationSpec spec;
+  spec.output.total_logprob = true;
+  spec.output.logprobs = true;
+  UseDecoder([](std::span<const TokenId>, std::span<float> logits) { logits[kEos] = 3; });
+  const Answer answer = Run(spec);
+  ASSERT_EQ(answer.finish->reason, FinishReason::kStopToken);
+  ASSERT_EQ(answer.scores.size(), answer.tokens.size());
+  double sum = 0;
+  for (const TokenScore& score : answer.scores) sum += score.logprob;
+  EXPECT_EQ(answer.finish->total_logprob, sum);
+}
+
 }  // namespace
 }  // namespace hocket

@@ -44,7 +44,7 @@ Loaded LoadWith(Precision precision, KvPrecision kv, int32_t threads) {
   settings.precision = precision;
   settings.kv_precision = kv;
   settings.threads = threads;
-  settings.kv_cache_bytes = 32 << 20;
+  settings.kv_cache_bytes = 64 << 20;
   auto runtime = ModelRuntime::Load(settings);
   EXPECT_TRUE(runtime.ok()) << runtime.status();
   Loaded loaded{*std::move(runtime), {}};
@@ -138,6 +138,37 @@ TEST(BatchInvariance, Int4) { ExpectTheSameInAnyBatch(Precision::kInt4); }
 TEST(BatchInvariance, Int8WithInt8KeysAndValues) {
   ExpectTheSameInAnyBatch(Precision::kInt8, KvPrecision::kInt8);
 }
+
+// Guesses right, wrong and right again: a row of several tokens computes each as a row of one does.
+void ExpectTheSameGuessed(Precision precision, KvPrecision kv = KvPrecision::kAuto) {
+  const Loaded loaded = LoadWith(precision, kv, 2);
+  Executor& executor = loaded.runtime->executor();
+  SequenceId id = 1;
+  for (const Request& request : std::span(loaded.requests).first(4)) {
+    DrivenSequence plain(id++, *request.spec, *request.prompt);
+    const std::string expected = Printed(RunAlone(executor, plain, 1000));
+    std::vector<TokenId> all = *request.prompt;
+    all.insert(all.end(), plain.answer.tokens.begin(), plain.answer.tokens.end());
+    DrivenSequence guessed(id++, *request.spec, *request.prompt);
+    guessed.GuessWith([&](std::span<const TokenId> tokens) {
+      std::vector<TokenId> guesses;
+      for (size_t i = tokens.size(); i < std::min(tokens.size() + 6, all.size()); ++i) {
+        guesses.push_back(i % 11 == 0 ? 7 : all[i]);
+      }
+      return guesses;
+    });
+    EXPECT_EQ(Printed(RunAlone(executor, guessed, 1000)), expected);
+    EXPECT_LT(guessed.answer.texts.size(), plain.answer.texts.size() / 2);
+  }
+}
+
+TEST(BatchInvariance, GuessesF32) { ExpectTheSameGuessed(Precision::kF32); }
+TEST(BatchInvariance, GuessesBf16) { ExpectTheSameGuessed(Precision::kBf16); }
+TEST(BatchInvariance, GuessesInt8) {
+  ExpectTheSameGuessed(Precision::kInt8);
+  ExpectTheSameGuessed(Precision::kInt8, KvPrecision::kInt8);
+}
+TEST(BatchInvariance, GuessesInt4) { ExpectTheSameGuessed(Precision::kInt4); }
 
 }  // namespace
 }  // namespace hocket

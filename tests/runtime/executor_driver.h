@@ -1,8 +1,10 @@
 // Drives an executor without a scheduler: runs one sequence to its end in chunks of given sizes,
-// with a preemption where asked, and gathers what its outcomes say.
+// with guesses, a preemption and a context that rolls where asked, and gathers what its outcomes
+// say.
 #ifndef HOCKET_TESTS_RUNTIME_EXECUTOR_DRIVER_H_
 #define HOCKET_TESTS_RUNTIME_EXECUTOR_DRIVER_H_
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -19,6 +21,7 @@ struct Answer {
   std::vector<TokenId> tokens;
   std::vector<TokenScore> scores;
   std::vector<TokenScore> prompt_scores;
+  std::vector<Explanation> explanations;
   std::vector<std::string> texts;  // Of each outcome.
   std::vector<float> embedding;
   std::optional<Finish> finish;
@@ -26,13 +29,21 @@ struct Answer {
   std::string Text() const;
 };
 
-// Every token, score, text and finish, each float as its bits.
+// Every token, score, explanation, text and finish, each float as its bits.
 std::string Printed(const Answer& answer);
 
 class DrivenSequence {
  public:
   DrivenSequence(SequenceId id, GenerationSpec spec, std::vector<TokenId> prompt,
                  int32_t choice_index = 0);
+
+  // Every row that draws has the guesses that this makes of the tokens after those given.
+  using Guesser = std::function<std::vector<TokenId>(std::span<const TokenId> tokens)>;
+  void GuessWith(Guesser guesser) { guesser_ = std::move(guesser); }
+
+  // More tokens than this do not fit: it then keeps so many first ones, and forgets the older half
+  // of the others.
+  void RollAt(int32_t context_tokens, int32_t kept_tokens);
 
   // Adds its next row to the plan, of at most `chunk` tokens.
   void PlanRow(int32_t chunk, StepPlan& plan);
@@ -49,9 +60,13 @@ class DrivenSequence {
   bool started_ = false;
   BlockId first_block_;
   SequenceStart start_;
-  std::vector<TokenId> tokens_;  // Prompt and generated.
+  std::vector<TokenId> tokens_;  // Prompt and generated, less those forgotten.
+  Guesser guesser_;
+  int32_t context_tokens_ = 0;  // 0: it does not roll.
+  int32_t kept_tokens_ = 0;
+  int32_t forgotten_ = 0;
   int32_t computed_ = 0;
-  int32_t planned_ = 0;
+  int32_t planned_ = 0;  // Without the guesses.
 };
 
 // Runs the sequence alone. After `preempt_after` steps (none when negative) it is preempted once.
