@@ -29,6 +29,7 @@ class BlockLease {
 
   BlockId block() const { return block_; }  // Of a lease that holds one.
   bool holds() const { return pool_ != nullptr; }
+  bool exclusive() const;  // Nobody else holds the block, the prefix cache neither.
 
   BlockLease Share() const;  // One more hold on the same block.
   void Release();            // Gives the block back now.
@@ -73,6 +74,8 @@ class BlockPool {
   std::vector<BlockId> free_;     // A stack: the block given back last is warm in the CPU's cache.
   int32_t idle_blocks_ = 0;
 };
+
+inline bool BlockLease::exclusive() const { return pool_->holders(block_) == 1; }
 
 }  // namespace hocket
 

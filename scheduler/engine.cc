@@ -36,8 +36,10 @@ class Engine::Loop {
        std::function<absl::Time()> clock, PlanTraceWriter* trace);
   ~Loop();
 
-  absl::Status CheckFits(int64_t prompt_tokens, int64_t max_new_tokens) const {
-    return scheduler_.CheckFits(prompt_tokens, max_new_tokens);  // Touches only what never changes.
+  absl::Status CheckFits(int64_t prompt_tokens, int64_t max_new_tokens, int64_t choices,
+                         bool rolls) const {
+    // Touches only what never changes.
+    return scheduler_.CheckFits(prompt_tokens, max_new_tokens, choices, rolls);
   }
   absl::Status Submit(Request request);
   absl::Duration RetryDelay(Refusal refusal) const;
@@ -166,7 +168,9 @@ Engine::Loop::~Loop() {
 
 absl::Status Engine::Loop::Submit(Request request) {
   const int64_t prompt_tokens = static_cast<int64_t>(request.prompt->size());
-  if (absl::Status fits = CheckFits(prompt_tokens, request.max_new_tokens); !fits.ok()) {
+  if (absl::Status fits = CheckFits(prompt_tokens, request.max_new_tokens, request.choices,
+                                    request.roll_kept_tokens.has_value());
+      !fits.ok()) {
     return fits;
   }
   const absl::Time now = clock_();
@@ -343,7 +347,7 @@ void Engine::Loop::EndAll() {
   const SchedulerStats stats = scheduler_.Stats();
   {
     std::lock_guard lock(mutex_);
-    ended_by_shutdown_ += stats.running_sequences + stats.waiting_requests;
+    ended_by_shutdown_ += stats.running_requests + stats.waiting_requests;
   }
   const absl::Time now = clock_();
   if (trace_ != nullptr) trace_->EndAll(FinishReason::kShutdown, now);
@@ -357,8 +361,9 @@ Engine::~Engine() = default;
 
 absl::Status Engine::Submit(Request request) { return loop_->Submit(std::move(request)); }
 absl::Duration Engine::RetryDelay(Refusal refusal) const { return loop_->RetryDelay(refusal); }
-absl::Status Engine::CheckFits(int64_t prompt_tokens, int64_t max_new_tokens) const {
-  return loop_->CheckFits(prompt_tokens, max_new_tokens);
+absl::Status Engine::CheckFits(int64_t prompt_tokens, int64_t max_new_tokens, int64_t choices,
+                               bool rolls) const {
+  return loop_->CheckFits(prompt_tokens, max_new_tokens, choices, rolls);
 }
 bool Engine::Cancel(const std::string& request_id) { return loop_->Cancel(request_id); }
 int Engine::Drain(absl::Time deadline) { return loop_->Drain(deadline); }

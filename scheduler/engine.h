@@ -61,7 +61,8 @@ class Engine {
   absl::Duration RetryDelay(Refusal refusal) const;
 
   // Whether a request of this size can ever run; otherwise the error that Submit would give.
-  absl::Status CheckFits(int64_t prompt_tokens, int64_t max_new_tokens) const;
+  absl::Status CheckFits(int64_t prompt_tokens, int64_t max_new_tokens, int64_t choices = 1,
+                         bool rolls = false) const;
 
   // Ends a request within one step. False when no such request is held.
   bool Cancel(const std::string& request_id);

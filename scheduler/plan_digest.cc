@@ -28,6 +28,7 @@ uint64_t PlanDigest(const StepPlan& plan) {
   digest.Add(static_cast<int64_t>(plan.starts.size()));
   for (const SequenceStart& start : plan.starts) {
     digest.Add(static_cast<int64_t>(start.sequence));
+    digest.Add(static_cast<int64_t>(start.group));
     digest.Add(start.choice_index);
   }
   digest.Add(static_cast<int64_t>(plan.copies.size()));
@@ -41,6 +42,8 @@ uint64_t PlanDigest(const StepPlan& plan) {
     digest.Add(row.token_count);
     digest.Add(row.block_count);
     digest.Add(row.samples ? 1 : 0);
+    digest.Add(row.forgotten_tokens);
+    digest.Add(row.draft_tokens);
   }
   for (const TokenId token : plan.tokens) digest.Add(token);
   for (const BlockId block : plan.blocks) digest.Add(block);
@@ -51,6 +54,7 @@ std::string PlanSummary(const StepPlan& plan) {
   std::string text = absl::StrCat("step ", plan.step);
   for (const SequenceId sequence : plan.ends) absl::StrAppend(&text, " ends ", sequence);
   for (const SequenceStart& start : plan.starts) absl::StrAppend(&text, " starts ", start.sequence);
+  if (!plan.copies.empty()) absl::StrAppend(&text, " copies ", plan.copies.size());
   for (const PlanRow& row : plan.rows) {
     absl::StrAppend(&text, " ", row.sequence, "@", row.first_position, "+", row.token_count,
                     row.samples ? "*" : "");

@@ -12,7 +12,8 @@ namespace hocket {
 
 uint64_t PlanDigest(const StepPlan& plan);
 
-// "step 3 ends 1 starts 4 2@9+1* 4@0+2": sequence @ first position + tokens, '*' where it samples.
+// "step 3 ends 1 starts 4 copies 1 2@9+1* 4@0+2": sequence @ first position + tokens, '*' where it
+// samples.
 std::string PlanSummary(const StepPlan& plan);
 
 }  // namespace hocket

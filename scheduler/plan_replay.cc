@@ -17,6 +17,7 @@ namespace {
 
 // Prompts and steps longer than this are no trace of ours.
 constexpr int64_t kMaxCount = 1 << 26;
+constexpr int32_t kLastReason = static_cast<int32_t>(FinishReason::kRepetition);
 
 class SilentSink final : public Sink {
  public:
@@ -71,9 +72,7 @@ bool Replay::Read(absl::Time& time) {
 
 bool Replay::Read(FinishReason& reason) {
   int32_t number = 0;
-  if (!Read(number) || number < 0 || number > static_cast<int32_t>(FinishReason::kError)) {
-    return false;
-  }
+  if (!Read(number) || number < 0 || number > kLastReason) return false;
   reason = static_cast<FinishReason>(number);
   return true;
 }
@@ -115,7 +114,7 @@ bool Replay::Begin() {
                      Read(cache) && Read(target);
   settings_.prefix_cache = cache != 0;
   settings_.target_inter_token = absl::Nanoseconds(target);
-  return whole && version == 1 && !scheduler_.has_value();
+  return whole && version == 2 && !scheduler_.has_value();
 }
 
 bool Replay::Measure() {
@@ -132,19 +131,31 @@ bool Replay::Measure() {
 bool Replay::Add() {
   absl::Time now;
   Request request;
+  int32_t beam = 0;
+  int32_t kept = 0;
   int32_t priority = 0;
   int32_t whole = 0;
   int64_t tenant = 0;
   int64_t salt = 0;
   auto prompt = std::make_shared<std::vector<TokenId>>();
   auto resumed = std::make_shared<std::vector<TokenId>>();
-  if (!Read(now) || !Read(request.deadline) || !Read(request.max_new_tokens) || !Read(priority) ||
-      !Read(whole) || !Read(request.tenant_weight) || !Read(tenant) || !Read(salt) ||
-      !ReadTokens(*prompt) || !ReadTokens(*resumed) || priority < 0 ||
+  if (!Read(now) || !Read(request.deadline) || !Read(request.max_new_tokens) ||
+      !Read(request.choices) || !Read(beam) || !Read(kept) || !Read(request.max_draft_tokens) ||
+      !Read(priority) || !Read(whole) || !Read(request.tenant_weight) || !Read(tenant) ||
+      !Read(salt) || !ReadTokens(*prompt) || !ReadTokens(*resumed) || priority < 0 ||
       priority >= kPriorityClasses) {
     return false;
   }
+  // What the scheduler takes for granted of a request that was validated.
+  const bool rolls = kept >= 0;
+  const bool plain = !rolls && request.max_draft_tokens == 0 && resumed->empty();
+  if ((beam != 0 && !plain) || (request.choices != 1 && !resumed->empty()) ||
+      kept > settings_.max_context_tokens - 2) {
+    return false;
+  }
   request.id = absl::StrCat(++report_.requests);
+  request.beam = beam != 0;
+  if (rolls) request.roll_kept_tokens = kept;
   request.prompt = std::move(prompt);
   request.resumed = std::move(resumed);
   request.priority = static_cast<PriorityClass>(priority);
@@ -200,10 +211,12 @@ bool Replay::Commit() {
     Outcome& outcome = result.outcomes.emplace_back();
     int32_t row_ok = 0;
     int32_t finish = 0;
-    if (!Read(row_ok) || !Read(finish) || !ReadTokens(outcome.tokens) ||
-        finish > static_cast<int32_t>(FinishReason::kError)) {
+    BeamMove move;
+    if (!Read(row_ok) || !Read(finish) || !Read(move.parent) || !Read(move.token) ||
+        !ReadTokens(outcome.tokens) || finish > kLastReason) {
       return false;
     }
+    if (move.parent >= 0) outcome.move = move;
     if (i < static_cast<int64_t>(plan_->rows.size())) outcome.sequence = plan_->rows[i].sequence;
     if (row_ok == 0) outcome.status = absl::InternalError("recorded as failed");
     if (finish >= 0) outcome.finish.emplace().reason = static_cast<FinishReason>(finish);

@@ -29,8 +29,9 @@ absl::Status SchedulerSettings::Validate() const {
 Scheduler::Scheduler(const SchedulerSettings& settings) : core_(std::make_unique<Core>(settings)) {}
 Scheduler::~Scheduler() = default;
 
-absl::Status Scheduler::CheckFits(int64_t prompt_tokens, int64_t max_new_tokens) const {
-  return core_->CheckFits(prompt_tokens, max_new_tokens);
+absl::Status Scheduler::CheckFits(int64_t prompt_tokens, int64_t max_new_tokens, int64_t choices,
+                                  bool rolls) const {
+  return core_->CheckFits(prompt_tokens, max_new_tokens, choices, rolls);
 }
 absl::Status Scheduler::Add(Request request, absl::Time now) {
   return core_->Add(std::move(request), now);

@@ -39,6 +39,7 @@ inline constexpr int32_t kPrefillGrain = 16;
 
 struct SchedulerStats {
   int32_t running_sequences = 0;
+  int32_t running_requests = 0;  // Whose sequences those are.
   int32_t waiting_requests = 0;
   int32_t preempted_requests = 0;  // Of those waiting, the ones that ran before.
   int32_t used_blocks = 0;         // By sequences.
@@ -67,8 +68,11 @@ class Scheduler {
   Scheduler& operator=(const Scheduler&) = delete;
 
   // Whether a request of this size can ever run; INVALID_ARGUMENT (prompt over the context) or
-  // RESOURCE_EXHAUSTED (more blocks than exist) with the numbers otherwise. Const and thread-safe.
-  absl::Status CheckFits(int64_t prompt_tokens, int64_t max_new_tokens) const;
+  // RESOURCE_EXHAUSTED (more sequences than run at once, more blocks than exist) with the numbers
+  // otherwise. Several choices share the prompt's full blocks, unless a context that rolls may
+  // forget them. Const and thread-safe.
+  absl::Status CheckFits(int64_t prompt_tokens, int64_t max_new_tokens, int64_t choices = 1,
+                         bool rolls = false) const;
 
   // Puts a request in the waiting line. ALREADY_EXISTS when a request of the same id is held, or
   // CheckFits' error; the sink then hears nothing. How many may wait is the caller's to bound.

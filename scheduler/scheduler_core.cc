@@ -17,12 +17,17 @@ Scheduler::Core::Core(const SchedulerSettings& settings)
   for (const MeasuredStep& step : settings.measured_steps) model_.Learn(step.load, step.seconds);
 }
 
-absl::Status Scheduler::Core::CheckFits(int64_t prompt_tokens, int64_t max_new_tokens) const {
+absl::Status Scheduler::Core::CheckFits(int64_t prompt_tokens, int64_t max_new_tokens,
+                                        int64_t choices, bool rolls) const {
   const int64_t context = settings_.max_context_tokens;
   if (prompt_tokens < 1) return absl::InvalidArgumentError("the prompt has no tokens");
   if (max_new_tokens < 0) {
     return absl::InvalidArgumentError(
         absl::StrCat("max_new_tokens is ", max_new_tokens, "; it must not be negative"));
+  }
+  if (choices < 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("choices are ", choices, "; there must be at least 1"));
   }
   const int64_t new_token_room = std::min<int64_t>(max_new_tokens, 1);
   if (prompt_tokens > context - new_token_room) {
@@ -30,14 +35,24 @@ absl::Status Scheduler::Core::CheckFits(int64_t prompt_tokens, int64_t max_new_t
         absl::StrCat("the prompt has ", prompt_tokens, " tokens and the model's context is ",
                      context, new_token_room > 0 ? ", new tokens included" : ""));
   }
+  if (choices > running_limit_) {
+    return absl::ResourceExhaustedError(absl::StrCat("a request of ", choices,
+                                                     " choices or beams runs them all at once, and "
+                                                     "at most ",
+                                                     running_limit_, " sequences run at once"));
+  }
   // The token drawn last is never computed, so it needs no block.
   const int64_t positions =
       std::max(prompt_tokens, std::min(prompt_tokens + max_new_tokens, context) - 1);
-  const int64_t blocks = (positions + settings_.block_tokens - 1) / settings_.block_tokens;
+  const int64_t each = (positions + settings_.block_tokens - 1) / settings_.block_tokens;
+  const bool forgets = rolls && prompt_tokens + max_new_tokens >= context;
+  const int64_t shared = forgets ? 0 : (prompt_tokens - 1) / settings_.block_tokens;
+  const int64_t blocks = shared + choices * (each - shared);
   if (blocks > settings_.total_blocks) {
+    const std::string several = choices > 1 ? absl::StrCat(" and ", choices, " choices") : "";
     return absl::ResourceExhaustedError(
         absl::StrCat("a prompt of ", prompt_tokens, " tokens with max_new_tokens ", max_new_tokens,
-                     " needs ", blocks, " KV blocks of ", settings_.block_tokens,
+                     several, " needs ", blocks, " KV blocks of ", settings_.block_tokens,
                      " tokens, and there are ", settings_.total_blocks));
   }
   return absl::OkStatus();
@@ -45,22 +60,33 @@ absl::Status Scheduler::Core::CheckFits(int64_t prompt_tokens, int64_t max_new_t
 
 absl::Status Scheduler::Core::Add(Request request, absl::Time now) {
   Invariant(request.prompt != nullptr && request.sink != nullptr, "a request is validated");
-  if (absl::Status fits = CheckFits(request.prompt->size(), request.max_new_tokens); !fits.ok()) {
-    return fits;
-  }
+  const bool rolls = request.roll_kept_tokens.has_value();
+  const bool resumes = request.resumed != nullptr && !request.resumed->empty();
+  Invariant(!request.beam || (!resumes && !rolls && request.max_draft_tokens == 0),
+            "beams neither resume, roll nor guess");
+  Invariant(!resumes || request.choices == 1, "one choice resumes");
+  Invariant(!rolls || (*request.roll_kept_tokens >= 0 &&
+                       *request.roll_kept_tokens <= settings_.max_context_tokens - 2),
+            "what is kept leaves room to forget");
+  absl::Status fits =
+      CheckFits(request.prompt->size(), request.max_new_tokens, request.choices, rolls);
+  if (!fits.ok()) return fits;
   if (requests_.contains(request.id)) {
     return absl::AlreadyExistsError(absl::StrCat("a request with id \"", request.id, "\" is held"));
   }
   CountBlocked(now);
-  auto owned = std::make_unique<RequestState>(std::move(request), ++last_sequence_,
-                                              settings_.block_tokens, now);
+  const SequenceId first_sequence = last_sequence_ + 1;
+  last_sequence_ += static_cast<SequenceId>(request.choices);
+  auto owned =
+      std::make_unique<RequestState>(std::move(request), first_sequence, settings_.block_tokens,
+                                     settings_.max_context_tokens, now);
   RequestState* state = owned.get();
   requests_.emplace(state->request().id, std::move(owned));
   line_.Hold(*state);
   line_.Wait(*state);
   if (state->request().deadline != absl::InfiniteFuture()) {
     newcomers_.push_back(state);
-    deadlines_.insert({{state->request().deadline, state->sequence.id()}, state});
+    deadlines_.insert({{state->request().deadline, state->id()}, state});
   }
   return absl::OkStatus();
 }
@@ -89,21 +115,42 @@ void Scheduler::Core::End(RequestState& state, Finish finish, const absl::Status
     line_.Leave(state);
   } else {
     running_.erase(std::find(running_.begin(), running_.end(), &state));
+    running_sequences_ -= state.live();
   }
-  if (state.planned_row >= 0) planned_[state.planned_row] = nullptr;
   if (state.request().deadline != absl::InfiniteFuture()) {
-    deadlines_.erase({{state.request().deadline, state.sequence.id()}, &state});
+    deadlines_.erase({{state.request().deadline, state.id()}, &state});
     std::erase(newcomers_, &state);
   }
   line_.Release(state);
-  if (state.started()) ended_.push_back(state.sequence.id());
-  state.sequence.DropBlocks();
+  for (Choice& choice : state.choices()) {
+    if (choice.ended) continue;
+    if (choice.planned_row >= 0) planned_[choice.planned_row] = {};
+    if (state.started()) ended_.push_back(choice.sequence.id());
+    choice.sequence.DropBlocks();
+  }
   const auto owned = requests_.extract(state.request().id);
   owned.mapped()->NotifyFinished(std::move(finish), status, now);
 }
 
+void Scheduler::Core::Fail(RequestState& state, const absl::Status& status, absl::Time now) {
+  End(state, FinishWith(FinishReason::kError), status, now);
+}
+
+void Scheduler::Core::EndChoice(RequestState& state, Choice& choice, const Finish& finish,
+                                absl::Time now) {
+  if (state.live() == 1) {
+    const bool is_first = choice.index == 0;
+    End(state, is_first ? finish : state.first_finish(), absl::OkStatus(), now);
+    return;
+  }
+  ended_.push_back(choice.sequence.id());
+  state.EndChoice(choice, finish);
+  --running_sequences_;
+}
+
 SchedulerStats Scheduler::Core::Stats() const {
-  return {.running_sequences = static_cast<int32_t>(running_.size()),
+  return {.running_sequences = running_sequences_,
+          .running_requests = static_cast<int32_t>(running_.size()),
           .waiting_requests = line_.size(),
           .preempted_requests = line_.preempted(),
           .used_blocks = pool_.used_blocks(),

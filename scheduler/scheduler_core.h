@@ -25,7 +25,8 @@ class Scheduler::Core {
  public:
   explicit Core(const SchedulerSettings& settings);
 
-  absl::Status CheckFits(int64_t prompt_tokens, int64_t max_new_tokens) const;
+  absl::Status CheckFits(int64_t prompt_tokens, int64_t max_new_tokens, int64_t choices,
+                         bool rolls) const;
   absl::Status Add(Request request, absl::Time now);
   bool Cancel(std::string_view request_id, FinishReason reason, absl::Time now);
   int EndAll(FinishReason reason, absl::Time now);
@@ -39,7 +40,12 @@ class Scheduler::Core {
   void CheckInvariants() const;
 
  private:
+  using Choice = RequestState::Choice;
   using DeadlineKey = std::pair<absl::Time, SequenceId>;
+  struct PlannedRow {
+    RequestState* state = nullptr;  // Null once its request has ended.
+    Choice* choice = nullptr;
+  };
 
   // Plan's parts, in order.
   void BeginPlan();
@@ -55,23 +61,32 @@ class Scheduler::Core {
   void Preempt(RequestState& state);
   std::optional<Obstacle> ObstacleOf(const RequestState& state);
   std::optional<Obstacle> RoomObstacle(const RequestState& state);
+  Sequence::CachedPrefix FindCached(const RequestState& state);
   void Admit(RequestState& state, absl::Time now);
   size_t PlaceAmongRunning(const RequestState& state) const;
-  void AdoptCached(RequestState& state);
-  bool PlanPrefillRow(RequestState& state);  // False when the step has no time for it.
-  void AddRow(RequestState& state, int32_t token_count);
-  int32_t ChunkTokens(const RequestState& state) const;
+  void AdoptCached(RequestState& state, Choice& choice);
+  void AdoptAndFork(RequestState& state);
+  bool LeaseBlocks(RequestState& state);
+  bool PlanPrefillRowsOf(RequestState& state);  // False when the step has no time for them.
+  void AddRow(RequestState& state, Choice& choice, int32_t token_count);
   int32_t PrefillAllowance(int32_t first_position, int32_t tokens) const;
   double PredictFirstTokenSeconds(const RequestState& state);
   void CountBlocked(absl::Time now);
 
   // Commit's parts.
-  void CommitRow(RequestState& state, int32_t token_count, bool samples, Outcome& outcome,
+  void CommitRow(RequestState& state, Choice& choice, const PlanRow& row, Outcome& outcome,
                  absl::Time now);
-  std::optional<Finish> FinishOf(const RequestState& state, const Outcome& outcome) const;
+  void CommitBeams(RequestState& state, StepResult& result, absl::Time now);
+  static void MoveBeams(std::vector<Choice>& choices, const std::vector<Outcome*>& outcomes);
+  std::optional<Finish> FinishOf(const RequestState& state, const Choice& choice,
+                                 const Outcome& outcome) const;
+  void EndChoice(RequestState& state, Choice& choice, const Finish& finish, absl::Time now);
   void End(RequestState& state, Finish finish, const absl::Status& status, absl::Time now);
+  void Fail(RequestState& state, const absl::Status& status, absl::Time now);
+  void RecomputeUncopied();  // After a step that failed.
 
   void CheckTables() const;
+  void CheckSequences(const RequestState& state) const;
   void CheckOrder() const;
 
   const SchedulerSettings settings_;
@@ -82,6 +97,7 @@ class Scheduler::Core {
   // Keys are views of the requests' own ids.
   std::unordered_map<std::string_view, std::unique_ptr<RequestState>> requests_;
   std::vector<RequestState*> running_;  // By class, then by admission.
+  int32_t running_sequences_ = 0;       // Their live ones.
   WaitingLine line_;
   // Only finite ones. By sequence rather than by address, so that order never depends on memory.
   std::set<std::pair<DeadlineKey, RequestState*>> deadlines_;
@@ -92,8 +108,8 @@ class Scheduler::Core {
   SequenceId last_sequence_ = 0;
 
   StepPlan plan_;
-  std::vector<RequestState*> planned_;  // [plan_.rows]; null once its request has ended.
-  std::vector<SequenceId> ended_;       // Started, ended, and not yet told to the executor.
+  std::vector<PlannedRow> planned_;  // [plan_.rows]
+  std::vector<SequenceId> ended_;    // Started, ended, and not yet told to the executor.
   PlanShape shape_;
   int32_t budget_tokens_ = 0;   // Left in the plan being made.
   bool preempted_now_ = false;  // For want of blocks.

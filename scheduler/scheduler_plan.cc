@@ -57,19 +57,17 @@ void Scheduler::Core::EndHopeless(absl::Time now) {
 // Errs on the early side: it supposes a free slot, free blocks and that no running sequence's
 // context grows, so that nothing is refused that could have made it.
 double Scheduler::Core::PredictFirstTokenSeconds(const RequestState& state) {
-  const Sequence& sequence = state.sequence;
-  int64_t tokens = line_.TokensAhead(state) + sequence.pending_tokens();
-  if (settings_.prefix_cache) {
-    tokens -= int64_t{settings_.block_tokens} *
-              sequence.FindCached(cache_, state.adoptable_tokens()).blocks;
-  }
+  int64_t tokens = line_.TokensAhead(state) + state.PendingTokens();
+  tokens -= int64_t{settings_.block_tokens} * FindCached(state).blocks;
   StepLoad decoding;
   for (const RequestState* runs : running_) {
-    if (runs->sequence.decodes()) {
-      ++decoding.decode_rows;
-      decoding.decode_positions += runs->sequence.total_tokens();
-    } else if (runs->request().priority <= state.request().priority) {
-      tokens += runs->sequence.pending_tokens();
+    for (const Choice& choice : runs->choices()) {
+      if (runs->Decodes(choice)) {
+        ++decoding.decode_rows;
+        decoding.decode_positions += choice.sequence.total_tokens();
+      } else if (runs->request().priority <= state.request().priority) {
+        tokens += runs->PlannableTokens(choice);
+      }
     }
   }
   int32_t chunk = std::max(settings_.max_step_tokens - decoding.decode_rows, 1);
@@ -104,12 +102,15 @@ void Scheduler::Core::BeginPlan() {
 void Scheduler::Core::ReserveBlocks() {
   size_t i = 0;
   while (i < running_.size()) {
-    if (running_[i]->sequence.LeaseBlocks(cache_)) {
+    // Here rather than when its rows are planned: with what it finds none of them may be left to
+    // plan but those that a fork or a common step brings.
+    if (running_[i]->is_group()) AdoptAndFork(*running_[i]);
+    if (LeaseBlocks(*running_[i])) {
       ++i;
       continue;
     }
     // Ends at the latest when only the first is left, which fits alone.
-    Invariant(running_.size() > 1, "a sequence that runs alone finds its blocks");
+    Invariant(running_.size() > 1, "a request that runs alone finds its blocks");
     RequestState& victim = LeastEntitled();
     if (PlaceAmongRunning(victim) < i) --i;
     Preempt(victim);
@@ -131,7 +132,16 @@ RequestState& Scheduler::Core::LeastEntitled() const {
 
 void Scheduler::Core::Preempt(RequestState& state) {
   running_.erase(running_.begin() + static_cast<ptrdiff_t>(PlaceAmongRunning(state)));
-  state.sequence.DropBlocks();
+  running_sequences_ -= state.live();
+  for (Choice& choice : state.choices()) {
+    for (const BlockLease& lease : choice.sequence.block_table()) {
+      if (plan_.copies.empty()) break;
+      std::erase_if(plan_.copies,
+                    [&](const BlockCopy& copy) { return copy.target == lease.block(); });
+    }
+    choice.sequence.DropBlocks();
+  }
+  state.AwaitFork();
   line_.Wait(state);
   ++preemptions_;
 }
@@ -155,10 +165,13 @@ size_t Scheduler::Core::PlaceAmongRunning(const RequestState& state) const {
 
 void Scheduler::Core::PlanDecodeRows() {
   for (RequestState* state : running_) {
-    if (!state->sequence.decodes()) continue;
-    ++shape_.load.decode_rows;
-    shape_.load.decode_positions += state->sequence.total_tokens();
-    AddRow(*state, 1);
+    if (state->request().beam && !state->InStep()) continue;
+    for (Choice& choice : state->choices()) {
+      if (!state->Decodes(choice)) continue;
+      ++shape_.load.decode_rows;
+      shape_.load.decode_positions += choice.sequence.total_tokens();
+      AddRow(*state, choice, 1);
+    }
   }
 }
 
@@ -166,7 +179,10 @@ void Scheduler::Core::PlanDecodeRows() {
 void Scheduler::Core::PlanPrefillRows(absl::Time now) {
   size_t next = 0;
   while (true) {
-    while (next < running_.size() && running_[next]->planned_row >= 0) ++next;
+    while (next < running_.size() &&
+           (running_[next]->prefill_step == plan_.step || !running_[next]->WantsRow())) {
+      ++next;
+    }
     RequestState* runs = next < running_.size() ? running_[next] : nullptr;
     RequestState* waits = obstacle_.has_value() ? nullptr : line_.First();
     if (waits != nullptr &&
@@ -174,10 +190,10 @@ void Scheduler::Core::PlanPrefillRows(absl::Time now) {
       obstacle_ = ObstacleOf(*waits);
       if (obstacle_.has_value()) continue;
       Admit(*waits, now);
-      PlanPrefillRow(*waits);
+      PlanPrefillRowsOf(*waits);
     } else if (runs == nullptr) {
       return;
-    } else if (!PlanPrefillRow(*runs)) {
+    } else if (!PlanPrefillRowsOf(*runs)) {
       if (waits != nullptr) obstacle_ = Obstacle::kBudget;
       return;
     }
@@ -193,17 +209,19 @@ std::optional<Obstacle> Scheduler::Core::ObstacleOf(const RequestState& state) {
 
 std::optional<Obstacle> Scheduler::Core::RoomObstacle(const RequestState& state) {
   if (running_.empty()) return std::nullopt;
-  const int32_t running = static_cast<int32_t>(running_.size());
-  if (running >= running_limit_) return Obstacle::kSlots;
-  Sequence::CachedPrefix cached;
-  if (settings_.prefix_cache) {
-    cached = state.sequence.FindCached(cache_, state.adoptable_tokens());
-  }
+  if (running_sequences_ + state.live() > running_limit_) return Obstacle::kSlots;
+  const Sequence::CachedPrefix cached = FindCached(state);
   // One block in reserve for each that runs: it will soon want its next, and a newcomer that is
   // preempted at once has cost its prefill for nothing.
   const bool fits = pool_.available_blocks() - cached.idle_blocks >=
-                    state.sequence.BlocksNeeded() - cached.blocks + running;
+                    state.BlocksNeeded() - cached.blocks + running_sequences_;
   return fits ? std::nullopt : std::optional(Obstacle::kBlocks);
+}
+
+Sequence::CachedPrefix Scheduler::Core::FindCached(const RequestState& state) {
+  if (!settings_.prefix_cache) return {};
+  const Choice& choice = state.foremost();
+  return choice.sequence.FindCached(cache_, state.AdoptableTokens(choice));
 }
 
 void Scheduler::Core::Admit(RequestState& state, absl::Time now) {
@@ -214,42 +232,56 @@ void Scheduler::Core::Admit(RequestState& state, absl::Time now) {
     state.waited = line_.WaitedBy(state);
   }
   running_.insert(running_.begin() + static_cast<ptrdiff_t>(PlaceAmongRunning(state)), &state);
-  AdoptCached(state);
-  Invariant(state.sequence.LeaseBlocks(cache_), "an admitted sequence finds its blocks");
+  running_sequences_ += state.live();
+  AdoptAndFork(state);
+  Invariant(LeaseBlocks(state), "an admitted request finds its blocks");
   if (!is_new) return;
-  const int32_t cached_tokens = state.sequence.cached_prompt_tokens();
+  const Sequence& sequence = state.first();
+  const int32_t cached_tokens = sequence.cached_prompt_tokens();
   if (settings_.prefix_cache) cache_.CountQuery(cached_tokens > 0);
-  line_.Charge(state, state.sequence.total_tokens() - cached_tokens);
+  line_.Charge(state, sequence.prompt_tokens() + sequence.generated_tokens() - cached_tokens);
   line_.Settle();
   state.Start(now, plan_);
 }
 
-void Scheduler::Core::AdoptCached(RequestState& state) {
-  if (settings_.prefix_cache) {
-    cache_.CountSaved(state.sequence.AdoptCached(cache_, state.adoptable_tokens()));
-  }
+void Scheduler::Core::AdoptCached(RequestState& state, Choice& choice) {
+  if (!settings_.prefix_cache || choice.ended || choice.awaits_fork) return;
+  cache_.CountSaved(choice.sequence.AdoptCached(cache_, state.AdoptableTokens(choice)));
 }
 
-bool Scheduler::Core::PlanPrefillRow(RequestState& state) {
-  AdoptCached(state);  // What a neighbour has computed since.
-  const int32_t token_count = ChunkTokens(state);
-  if (token_count == 0) return false;
-  ++shape_.prefill_rows;
-  shape_.load = shape_.load.WithPrefill(state.sequence.computed_tokens(), token_count);
-  AddRow(state, token_count);
+void Scheduler::Core::AdoptAndFork(RequestState& state) {
+  for (Choice& choice : state.choices()) AdoptCached(state, choice);
+  if (state.leader() == nullptr) return;
+  state.ForkWhenReady();
+  if (state.leader() != nullptr) return;
+  for (Choice& choice : state.choices()) AdoptCached(state, choice);
+}
+
+bool Scheduler::Core::LeaseBlocks(RequestState& state) {
+  return std::ranges::all_of(state.choices(), [this](Choice& choice) {
+    return choice.ended || choice.awaits_fork || choice.sequence.LeaseBlocks(cache_, plan_.copies);
+  });
+}
+
+bool Scheduler::Core::PlanPrefillRowsOf(RequestState& state) {
+  state.prefill_step = plan_.step;
+  const bool together = state.request().beam && state.InStep();
+  if (together && PrefillAllowance(state.first().computed_tokens(), state.live()) < state.live()) {
+    return false;
+  }
+  for (Choice& choice : state.choices()) {
+    if (choice.planned_row >= 0) continue;
+    if (!state.is_group()) AdoptCached(state, choice);  // What a neighbour has computed since.
+    const int32_t wanted = state.PlannableTokens(choice);
+    if (wanted == 0) continue;
+    const int32_t first_position = choice.sequence.computed_tokens();
+    const int32_t token_count = together ? 1 : PrefillAllowance(first_position, wanted);
+    if (token_count == 0) return false;
+    ++shape_.prefill_rows;
+    shape_.load = shape_.load.WithPrefill(first_position, token_count);
+    AddRow(state, choice, token_count);
+  }
   return true;
-}
-
-int32_t Scheduler::Core::ChunkTokens(const RequestState& state) const {
-  const Sequence& sequence = state.sequence;
-  int32_t tokens = sequence.pending_tokens();
-  // Recomputed prompt tokens stay in a chunk of their own, so that prompt scores which the client
-  // has already had can be told from new ones.
-  if (sequence.computed_tokens() < sequence.reached_tokens() &&
-      sequence.reached_tokens() < sequence.prompt_tokens()) {
-    tokens = sequence.reached_tokens() - sequence.computed_tokens();
-  }
-  return PrefillAllowance(sequence.computed_tokens(), tokens);
 }
 
 // How many of `tokens` prefill tokens from `first_position` on the step still has room for.
@@ -266,11 +298,11 @@ int32_t Scheduler::Core::PrefillAllowance(int32_t first_position, int32_t tokens
   return shape_.load.prefill_tokens == 0 ? std::min(most, kPrefillGrain) : 0;
 }
 
-void Scheduler::Core::AddRow(RequestState& state, int32_t token_count) {
-  const bool samples = state.draws() && token_count == state.sequence.pending_tokens();
-  state.planned_row = static_cast<int32_t>(planned_.size());
-  state.sequence.AppendRow(token_count, samples, plan_);
-  planned_.push_back(&state);
+void Scheduler::Core::AddRow(RequestState& state, Choice& choice, int32_t token_count) {
+  const bool samples = state.draws() && token_count == choice.sequence.pending_tokens();
+  choice.planned_row = static_cast<int32_t>(planned_.size());
+  choice.sequence.AppendRow(token_count, samples, plan_);
+  planned_.push_back({.state = &state, .choice = &choice});
   budget_tokens_ -= token_count;
 }
 

@@ -8,34 +8,30 @@
 
 namespace hocket {
 
-Sequence::Sequence(SequenceId id, std::shared_ptr<const std::vector<TokenId>> prompt,
-                   const std::vector<TokenId>* resumed, int32_t block_tokens, std::string_view salt)
-    : id_(id), prompt_(std::move(prompt)), block_tokens_(block_tokens), salt_(salt) {
-  if (resumed != nullptr) generated_ = *resumed;
-  Invariant(prompt_ != nullptr && !prompt_->empty(), "a prompt has at least one token");
+Sequence::Sequence(SequenceId id, const Request& request, int32_t block_tokens,
+                   int32_t max_context_tokens)
+    : id_(id),
+      prompt_tokens_(static_cast<int32_t>(request.prompt->size())),
+      block_tokens_(block_tokens),
+      max_context_tokens_(max_context_tokens),
+      roll_kept_tokens_(request.roll_kept_tokens),
+      salt_(request.cache_salt),
+      tokens_(*request.prompt) {
+  Invariant(prompt_tokens_ > 0, "a prompt has at least one token");
+  if (request.resumed == nullptr) return;
+  for (const TokenId token : *request.resumed) Append(token);
 }
 
-int32_t Sequence::BlocksNeeded() const { return BlocksFor(total_tokens()); }
-
-std::span<const TokenId> Sequence::TokensOfBlock(int32_t block,
-                                                 std::vector<TokenId>& storage) const {
-  const int32_t begin = block * block_tokens_;
-  const int32_t end = begin + block_tokens_;
-  if (end <= prompt_tokens()) return std::span(*prompt_).subspan(begin, block_tokens_);
-  storage.clear();
-  for (int32_t position = begin; position < end; ++position) {
-    storage.push_back(position < prompt_tokens() ? (*prompt_)[position]
-                                                 : generated_[position - prompt_tokens()]);
-  }
-  return storage;
+std::vector<TokenId> Sequence::Generated() const {
+  if (roll_kept_tokens_.has_value()) return history_;
+  return std::vector<TokenId>(tokens_.begin() + prompt_tokens_, tokens_.end());
 }
 
 Sequence::CachedPrefix Sequence::FindCached(PrefixCache& cache, int32_t limit) const {
   CachedPrefix found;
   PrefixCache::Entry* entry = nullptr;
-  std::vector<TokenId> storage;
   while (cacheable_ && (found.blocks + 1) * block_tokens_ <= limit) {
-    entry = cache.Find(entry, salt_, TokensOfBlock(found.blocks, storage));
+    entry = cache.Find(entry, salt_, TokensOfBlock(found.blocks));
     if (entry == nullptr) break;
     ++found.blocks;
     if (cache.IsIdle(*entry)) ++found.idle_blocks;
@@ -45,11 +41,8 @@ Sequence::CachedPrefix Sequence::FindCached(PrefixCache& cache, int32_t limit) c
 
 int32_t Sequence::AdoptCached(PrefixCache& cache, int32_t limit) {
   const int32_t before = computed_tokens_;
-  std::vector<TokenId> storage;
-  while (cacheable_ && computed_tokens_ == cached_blocks_ * block_tokens_ &&
-         computed_tokens_ + block_tokens_ <= limit) {
-    PrefixCache::Entry* entry =
-        cache.Find(chain_end_, salt_, TokensOfBlock(cached_blocks_, storage));
+  while (cacheable_ && (cached_blocks_ + 1) * block_tokens_ <= limit) {
+    PrefixCache::Entry* entry = cache.Find(chain_end_, salt_, TokensOfBlock(cached_blocks_));
     if (entry == nullptr) break;
     if (cached_blocks_ < static_cast<int32_t>(block_table_.size())) {
       block_table_[cached_blocks_] = entry->lease().Share();
@@ -58,7 +51,7 @@ int32_t Sequence::AdoptCached(PrefixCache& cache, int32_t limit) {
     }
     chain_end_ = entry;
     ++cached_blocks_;
-    computed_tokens_ += block_tokens_;
+    computed_tokens_ = cached_blocks_ * block_tokens_;
   }
   if (computed_tokens_ > reached_tokens_) {
     cached_prompt_tokens_ +=
@@ -69,11 +62,10 @@ int32_t Sequence::AdoptCached(PrefixCache& cache, int32_t limit) {
 }
 
 void Sequence::OfferBlocks(PrefixCache& cache) {
-  std::vector<TokenId> storage;
   while (cacheable_ && (cached_blocks_ + 1) * block_tokens_ <= computed_tokens_) {
     BlockLease& lease = block_table_[cached_blocks_];
     PrefixCache::Entry* entry =
-        cache.Insert(chain_end_, salt_, TokensOfBlock(cached_blocks_, storage), lease);
+        cache.Insert(chain_end_, salt_, TokensOfBlock(cached_blocks_), lease);
     if (entry == nullptr) {
       cacheable_ = false;
       return;
@@ -85,7 +77,14 @@ void Sequence::OfferBlocks(PrefixCache& cache) {
   }
 }
 
-bool Sequence::LeaseBlocks(PrefixCache& cache) {
+bool Sequence::LeaseBlocks(PrefixCache& cache, std::vector<BlockCopy>& copies) {
+  const size_t written = static_cast<size_t>(computed_tokens_ / block_tokens_);
+  if (written < block_table_.size() && !block_table_[written].exclusive()) {
+    std::optional<BlockLease> lease = cache.Lease();
+    if (!lease.has_value()) return false;
+    copies.push_back({.source = block_table_[written].block(), .target = lease->block()});
+    block_table_[written] = *std::move(lease);
+  }
   const size_t needed = BlocksNeeded();
   while (block_table_.size() < needed) {
     std::optional<BlockLease> lease = cache.Lease();
@@ -101,23 +100,17 @@ void Sequence::AppendRow(int32_t token_count, bool samples, StepPlan& plan) cons
   Invariant(token_count > 0 && end <= total_tokens(), "a row has pending tokens only");
   Invariant(block_count <= static_cast<int32_t>(block_table_.size()),
             "a row's positions are covered by its block table");
+  Invariant(block_table_[computed_tokens_ / block_tokens_].exclusive(),
+            "a row writes into blocks that nobody else holds");
   plan.rows.push_back({.sequence = id_,
                        .first_position = computed_tokens_,
                        .token_begin = static_cast<int32_t>(plan.tokens.size()),
                        .token_count = token_count,
                        .block_begin = static_cast<int32_t>(plan.blocks.size()),
                        .block_count = block_count,
-                       .samples = samples});
-  const int32_t prompt_end = std::min(end, prompt_tokens());
-  if (computed_tokens_ < prompt_end) {
-    plan.tokens.insert(plan.tokens.end(), prompt_->begin() + computed_tokens_,
-                       prompt_->begin() + prompt_end);
-  }
-  const int32_t generated_begin = std::max(computed_tokens_, prompt_tokens()) - prompt_tokens();
-  if (end > prompt_tokens()) {
-    plan.tokens.insert(plan.tokens.end(), generated_.begin() + generated_begin,
-                       generated_.begin() + (end - prompt_tokens()));
-  }
+                       .samples = samples,
+                       .forgotten_tokens = forgotten_tokens_});
+  plan.tokens.insert(plan.tokens.end(), tokens_.begin() + computed_tokens_, tokens_.begin() + end);
   const size_t block_begin = plan.blocks.size();
   plan.blocks.resize(block_begin + block_count);
   for (int32_t i = 0; i < block_count; ++i) plan.blocks[block_begin + i] = block_table_[i].block();
@@ -129,8 +122,23 @@ void Sequence::Advance(int32_t token_count) {
   reached_tokens_ = std::max(reached_tokens_, computed_tokens_);
 }
 
-void Sequence::Append(std::span<const TokenId> tokens) {
-  generated_.insert(generated_.end(), tokens.begin(), tokens.end());
+void Sequence::Append(TokenId token) {
+  tokens_.push_back(token);
+  ++generated_tokens_;
+  if (!roll_kept_tokens_.has_value()) return;
+  history_.push_back(token);
+  if (total_tokens() >= max_context_tokens_) Roll();
+}
+
+void Sequence::Roll() {
+  const int32_t forgotten = (total_tokens() - *roll_kept_tokens_) / 2;
+  Invariant(forgotten > 0, "a context that rolls has more than the kept tokens");
+  const auto oldest = tokens_.begin() + *roll_kept_tokens_;
+  tokens_.erase(oldest, oldest + forgotten);
+  forgotten_tokens_ += forgotten;
+  // Resumed tokens may roll a prompt away that this run never computed; it is then as if told.
+  reached_tokens_ = std::max(reached_tokens_, prompt_tokens_);
+  DropBlocks();
 }
 
 void Sequence::DropBlocks() {
@@ -139,6 +147,32 @@ void Sequence::DropBlocks() {
   computed_tokens_ = 0;
   chain_end_ = nullptr;
   cached_blocks_ = 0;
+}
+
+Sequence::Computed Sequence::ShareComputed() const {
+  Computed shared{.block_table = {},
+                  .tokens = computed_tokens_,
+                  .chain_end = chain_end_,
+                  .cached_blocks = cached_blocks_,
+                  .cacheable = cacheable_};
+  const int32_t blocks = BlocksFor(computed_tokens_);
+  shared.block_table.reserve(blocks);
+  for (int32_t i = 0; i < blocks; ++i) shared.block_table.push_back(block_table_[i].Share());
+  return shared;
+}
+
+void Sequence::GoOnFrom(Computed computed) {
+  DropBlocks();
+  block_table_ = std::move(computed.block_table);
+  chain_end_ = computed.chain_end;
+  cached_blocks_ = computed.cached_blocks;
+  cacheable_ = computed.cacheable;
+  Advance(computed.tokens);
+}
+
+void Sequence::TakeTokens(std::vector<TokenId> tokens) {
+  Invariant(tokens.size() == tokens_.size(), "sequences that step together are of one length");
+  tokens_ = std::move(tokens);
 }
 
 }  // namespace hocket

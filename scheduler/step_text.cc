@@ -40,15 +40,22 @@ std::string PlanText(const StepPlan& plan) {
   for (const SequenceId sequence : plan.ends) absl::StrAppend(&text, " ends ", sequence);
   for (const SequenceStart& start : plan.starts) {
     absl::StrAppend(&text, " starts ", start.sequence);
-    if (start.choice_index != 0) absl::StrAppend(&text, "/", start.choice_index);
+    if (start.choice_index != 0) {
+      absl::StrAppend(&text, "/", start.choice_index, " of ", start.group);
+    }
   }
   for (const BlockCopy& copy : plan.copies) {
     absl::StrAppend(&text, " copies ", copy.source, ">", copy.target);
   }
   for (const PlanRow& row : plan.rows) {
-    absl::StrAppend(&text, " row ", row.sequence, "@", row.first_position, row.samples ? "*[" : "[",
-                    absl::StrJoin(plan.RowTokens(row), ","), "]{",
-                    absl::StrJoin(plan.RowBlocks(row), ","), "}");
+    absl::StrAppend(&text, " row ", row.sequence, "@", row.first_position);
+    if (row.forgotten_tokens > 0) absl::StrAppend(&text, "+", row.forgotten_tokens);
+    const std::span<const TokenId> tokens = plan.RowTokens(row);
+    const std::span<const TokenId> drafts = tokens.last(row.draft_tokens);
+    absl::StrAppend(&text, row.samples ? "*[" : "[",
+                    absl::StrJoin(tokens.first(tokens.size() - drafts.size()), ","));
+    if (!drafts.empty()) absl::StrAppend(&text, "|", absl::StrJoin(drafts, ","));
+    absl::StrAppend(&text, "]{", absl::StrJoin(plan.RowBlocks(row), ","), "}");
   }
   return text;
 }

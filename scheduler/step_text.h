@@ -13,8 +13,9 @@ namespace hocket {
 std::string_view FinishReasonName(FinishReason reason);  // "stop_token", "length", ...
 
 // All of a plan on one line: equal texts are equal plans (specs and prompts left out). Tokens of a
-// row are in brackets, its blocks in braces, '*' marks a row that samples:
-//   "step 3 ends 1 starts 4 copies 2>7 row 2@9*[5]{0,3} row 4@0[11,12]{1}"
+// row are in brackets, drafts after a bar; its blocks in braces; '*' marks a row that samples, and
+// forgotten tokens are added to its position:
+//   "step 3 ends 1 starts 4/2 of 2 copies 2>7 row 2@9+30*[5|6,7]{0,3} row 4@0[11,12]{1}"
 std::string PlanText(const StepPlan& plan);
 
 }  // namespace hocket

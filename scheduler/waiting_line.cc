@@ -19,8 +19,7 @@ const WaitingLine::Line& WaitingLine::LineOf(const RequestState& state) const {
 }
 
 WaitingLine::DeadlineKey WaitingLine::KeyOf(const RequestState& state) {
-  return {std::min(state.request().deadline, state.submitted() + kDeadlinePatience),
-          state.sequence.id()};
+  return {std::min(state.request().deadline, state.submitted() + kDeadlinePatience), state.id()};
 }
 
 WaitingLine::TenantKey WaitingLine::KeyOf(Tenant& tenant) {
@@ -83,7 +82,7 @@ void WaitingLine::Wait(RequestState& state) {
     line.backlogged.erase(KeyOf(tenant));
   }
   tenant.waiting.emplace(KeyOf(state), &state);
-  tenant.waiting_tokens += state.sequence.prompt_tokens();
+  tenant.waiting_tokens += state.prompt_tokens();
   line.backlogged.insert(KeyOf(tenant));
 }
 
@@ -101,7 +100,7 @@ void WaitingLine::Leave(RequestState& state) {
   Tenant& tenant = *state.tenant;
   line.backlogged.erase(KeyOf(tenant));
   tenant.waiting.erase(KeyOf(state));
-  tenant.waiting_tokens -= state.sequence.prompt_tokens();
+  tenant.waiting_tokens -= state.prompt_tokens();
   if (!tenant.waiting.empty()) line.backlogged.insert(KeyOf(tenant));
 }
 
@@ -165,7 +164,7 @@ int64_t WaitingLine::TokensAhead(const RequestState& state) const {
   int64_t ahead = 0;
   for (size_t i = 0; i <= static_cast<size_t>(state.request().priority); ++i) {
     for (const auto& [admission, preempted] : lines_[i].preempted) {
-      ahead += preempted->sequence.total_tokens();
+      ahead += preempted->PendingTokens();
     }
     if (i < static_cast<size_t>(state.request().priority)) {
       for (const auto& [served, key, tenant] : lines_[i].backlogged) {
@@ -176,7 +175,7 @@ int64_t WaitingLine::TokensAhead(const RequestState& state) const {
   int64_t own = 0;
   for (const auto& [key, other] : state.tenant->waiting) {
     if (other == &state) break;
-    own += other->sequence.prompt_tokens();
+    own += other->prompt_tokens();
   }
   for (const auto& [served, key, tenant] : LineOf(state).backlogged) {
     if (tenant != state.tenant) ahead += std::min(tenant->waiting_tokens, own);
@@ -200,7 +199,7 @@ void WaitingLine::CheckInvariants() const {
       for (const auto& [key, state] : tenant->waiting) {
         Invariant(state->waits && !state->started() && state->tenant == tenant.get(),
                   "a waiting request waits with its tenant");
-        tokens += state->sequence.prompt_tokens();
+        tokens += state->prompt_tokens();
       }
       Invariant(tokens == tenant->waiting_tokens, "waiting tokens are counted");
       if (tenant->waiting.empty()) continue;

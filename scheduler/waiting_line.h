@@ -9,10 +9,11 @@
 //
 // The bound: let two tenants of one class wait without a break. Whenever one is picked, its counter
 // is the least. From then until it is picked again its counter grows only by what its running
-// requests are served, at most running_limit of them and each at most kGeneratedTokenCost *
-// context. So their counters never differ by more than kGeneratedTokenCost * context *
-// running_limit / weight, FairnessBound. (While the preempted wait, nobody new of their class is
-// picked, so no tenant has more than running_limit requests under way when it is.)
+// sequences are served: at most running_limit of them, each its prompt (which several of a request
+// share) and its new tokens. A context that rolls forgets tokens but not their cost, so it is the
+// new tokens that bound this and not the context. So their counters never differ by more than
+// FairnessBound / weight. (While the preempted wait, nobody new of their class is picked, so no
+// tenant has more than running_limit sequences under way when it is.)
 //
 // Owned by the scheduler; engine thread only. Operations are logarithmic in the waiting.
 #ifndef HOCKET_SCHEDULER_WAITING_LINE_H_
@@ -45,8 +46,11 @@ constexpr double kGeneratedTokenCost = 2;
 // that one has.
 constexpr absl::Duration kDeadlinePatience = absl::Minutes(5);
 
-inline double FairnessBound(int32_t running_limit, int32_t max_context_tokens) {
-  return kGeneratedTokenCost * max_context_tokens * running_limit;
+// `max_prompt_tokens` and `max_new_tokens`: the most that a sequence computes and draws. Where none
+// rolls, both together are at most the context.
+inline double FairnessBound(int32_t running_limit, int32_t max_prompt_tokens,
+                            int32_t max_new_tokens) {
+  return (max_prompt_tokens + kGeneratedTokenCost * max_new_tokens) * running_limit;
 }
 
 class WaitingLine {

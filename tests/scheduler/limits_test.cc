@@ -42,6 +42,33 @@ TEST(CheckFits, RefusesWhatNeedsMoreBlocksThanExistWithTheNumbers) {
   EXPECT_THAT(status.message(), HasSubstr("needs 5 KV blocks of 4 tokens, and there are 4"));
 }
 
+TEST(CheckFits, CountsThePromptsFullBlocksOnceForAllChoices) {
+  SchedulerSettings settings = SmallSettings();
+  settings.total_blocks = 11;
+  const Scheduler scheduler(settings);
+  // 17 prompt tokens, 4 new ones: 20 positions, 5 blocks each, of which 4 hold positions 0 .. 15.
+  EXPECT_TRUE(scheduler.CheckFits(17, 4, 7).ok());
+  const absl::Status status = scheduler.CheckFits(17, 4, 8);
+  EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(status.message(), HasSubstr("and 8 choices needs 12 KV blocks of 4 tokens"));
+  // A prompt of 16 ends in a block that each fills for itself.
+  EXPECT_TRUE(scheduler.CheckFits(16, 5, 4).ok());
+  EXPECT_FALSE(scheduler.CheckFits(16, 5, 5).ok());
+  // What rolls may forget the prompt, and then shares nothing.
+  EXPECT_FALSE(scheduler.CheckFits(17, 60, 2, true).ok());
+  EXPECT_TRUE(scheduler.CheckFits(17, 4, 7, true).ok());
+}
+
+TEST(CheckFits, RefusesMoreChoicesThanRunAtOnceWithTheNumbers) {
+  const Scheduler scheduler(SmallSettings());
+  EXPECT_TRUE(scheduler.CheckFits(4, 4, 8).ok());
+  const absl::Status status = scheduler.CheckFits(4, 4, 9);
+  EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(status.message(), HasSubstr("a request of 9 choices"));
+  EXPECT_THAT(status.message(), HasSubstr("at most 8 sequences"));
+  EXPECT_EQ(scheduler.CheckFits(4, 4, 0).code(), absl::StatusCode::kInvalidArgument);
+}
+
 TEST(Add, RefusesAnIdThatIsHeldAndTakesItAgainAfterwards) {
   SteppedScheduler stepped;
   ASSERT_TRUE(stepped.Add(RecordedRequest({.id = "a"})).ok());
@@ -202,14 +229,25 @@ TEST(Fault, OfAnExecutorThatBreaksTheContractFailsTheRequest) {
   mixed_up.outcomes[0].sequence = 7;
   mixed_up.outcomes[0].tokens = {5};
   EXPECT_THAT(CommitByHand(mixed_up).finished.status.message(), HasSubstr("sequence 7"));
+
+  StepResult overrun = silent;
+  overrun.outcomes[0].tokens = {5, 6};
+  EXPECT_THAT(CommitByHand(overrun).finished.status.message(), HasSubstr("2 tokens where 1"));
+
+  StepResult moved = silent;
+  moved.outcomes[0].tokens = {5};
+  moved.outcomes[0].move = BeamMove();
+  EXPECT_THAT(CommitByHand(moved).finished.status.message(), HasSubstr("not to move"));
 }
 
 TEST(Guard, EndsASequenceThatTheExecutorLetsRunPastItsLimits) {
-  StepResult overrun;
-  overrun.outcomes.resize(1);
-  overrun.outcomes[0].sequence = 1;
-  overrun.outcomes[0].tokens = {5, 6};
-  EXPECT_EQ(CommitByHand(overrun).reason(), FinishReason::kLength);
+  SteppedScheduler lengthy;
+  RecordedRequest longer({.id = "a", .max_new_tokens = 9});
+  longer.request.max_new_tokens = 2;
+  ASSERT_TRUE(lengthy.Add(longer).ok());
+  lengthy.RunDry();
+  EXPECT_EQ(longer.sink->Get().reason(), FinishReason::kLength);
+  EXPECT_EQ(longer.sink->Get().tokens.size(), 2u);
 
   SchedulerSettings settings = SmallSettings();
   settings.max_context_tokens = 8;

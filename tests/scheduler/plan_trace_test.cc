@@ -81,9 +81,9 @@ TEST(PlanTrace, IsReplayedToTheSamePlans) {
 TEST(PlanTrace, ShowsTheFirstPlanThatDiffers) {
   std::string text = TraceOfABusyLife(1);
   // Another limit, other plans.
-  const std::string head = "hocket-trace 1 24 4 8 16";
+  const std::string head = "hocket-trace 2 24 4 8 16";
   ASSERT_EQ(text.find(head), 0u);
-  text.replace(0, head.size(), "hocket-trace 1 24 4 8 9");
+  text.replace(0, head.size(), "hocket-trace 2 24 4 8 9");
   std::istringstream in(text);
   const absl::StatusOr<ReplayReport> report = ReplayPlans(in);
   ASSERT_TRUE(report.ok()) << report.status();
@@ -92,11 +92,11 @@ TEST(PlanTrace, ShowsTheFirstPlanThatDiffers) {
 }
 
 TEST(PlanTrace, NamesALineThatIsNone) {
-  for (const char* text : {"garbage", "hocket-trace 2 1 1 1 1 1 0 0",
-                           "hocket-trace 1 8 4 2 16 64 1 0\nA 0 inf 4 9 0 1 0 0 1 5",
-                           "hocket-trace 1 8 4 2 16 64 1 0\nA 0 inf 4 1 0 1 0 0 3 5",
-                           "hocket-trace 1 8 4 2 16 64 1 0\nR 0 0 1 0",
-                           "hocket-trace 1 0 4 2 16 64 1 0\nP 0 1 step 1"}) {
+  for (const char* text : {"garbage", "hocket-trace 1 1 1 1 1 1 0 0",
+                           "hocket-trace 2 8 4 2 16 64 1 0\nA 0 inf 4 1 0 -1 0 9 0 1 0 0 1 5 0",
+                           "hocket-trace 2 8 4 2 16 64 1 0\nA 0 inf 4 1 0 -1 0 1 0 1 0 0 3 5",
+                           "hocket-trace 2 8 4 2 16 64 1 0\nR 0 0 1 0",
+                           "hocket-trace 2 0 4 2 16 64 1 0\nP 0 1 step 1"}) {
     std::istringstream in(text);
     EXPECT_EQ(ReplayPlans(in).status().code(), absl::StatusCode::kInvalidArgument) << text;
   }

@@ -17,6 +17,14 @@ void RecordingSink::OnOutcome(Outcome outcome) {
   if (!heard_.started.has_value()) heard_.violations.push_back("an outcome before the start");
   if (heard_.ended()) heard_.violations.push_back("an outcome after the end");
   ++heard_.outcomes;
+  if (heard_.choices.size() <= static_cast<size_t>(outcome.choice_index)) {
+    heard_.choices.resize(outcome.choice_index + 1);
+  }
+  HeardChoice& choice = heard_.choices[outcome.choice_index];
+  if (choice.finish.has_value()) heard_.violations.push_back("a choice went on after its end");
+  choice.tokens.insert(choice.tokens.end(), outcome.tokens.begin(), outcome.tokens.end());
+  choice.text += outcome.text;
+  choice.finish = outcome.finish;
   heard_.tokens.insert(heard_.tokens.end(), outcome.tokens.begin(), outcome.tokens.end());
   heard_.text += outcome.text;
   for (TokenScore& score : outcome.prompt_scores) heard_.prompt_scores.push_back(std::move(score));
@@ -67,6 +75,17 @@ RecordedRequest::RecordedRequest(const RequestShape& shape)
   spec->stopping.ignore_eos = !shape.may_stop;
   spec->output.prompt_logprobs = shape.prompt_scores;
   if (shape.embedding) spec->output.embedding = EmbeddingPooling::kLastToken;
+  if (shape.repeats_itself) spec->sampling.temperature = 0;
+  if (shape.told_beams > 0) {
+    spec->beam.emplace();
+    spec->beam->width = shape.choices;
+    spec->beam->returned = shape.told_beams;
+  }
+  spec->rolls = shape.roll_kept_tokens.has_value();
+  request.choices = shape.choices;
+  request.beam = shape.told_beams > 0;
+  request.roll_kept_tokens = shape.roll_kept_tokens;
+  request.max_draft_tokens = shape.max_draft_tokens;
   request.id = shape.id;
   request.prompt = std::make_shared<std::vector<TokenId>>(shape.prompt);
   request.max_new_tokens = shape.max_new_tokens;

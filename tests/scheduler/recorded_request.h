@@ -17,11 +17,19 @@
 
 namespace hocket {
 
+// What a request's client has heard of one choice so far.
+struct HeardChoice {
+  std::vector<TokenId> tokens;
+  std::string text;
+  std::optional<Finish> finish;
+};
+
 // What a request's client has heard so far.
 struct Heard {
   std::optional<StartedEvent> started;
-  std::vector<TokenId> tokens;
+  std::vector<TokenId> tokens;  // Of all choices, as they came.
   std::string text;
+  std::vector<HeardChoice> choices;
   std::vector<TokenScore> prompt_scores;
   std::vector<float> embedding;
   int32_t outcomes = 0;
@@ -64,6 +72,11 @@ struct RequestShape {
   std::string tenant = {};
   double tenant_weight = 1;
   std::vector<TokenId> resumed = {};
+  int32_t choices = 1;
+  int32_t told_beams = 0;  // Above 0: the choices are beams, and so many candidates are told.
+  std::optional<int32_t> roll_kept_tokens = {};
+  int32_t max_draft_tokens = 0;
+  bool repeats_itself = false;  // The model mostly does, so that guesses come true.
 };
 
 std::vector<TokenId> PromptOf(int32_t token_count, TokenId first = 1);

@@ -27,7 +27,7 @@ TEST(Resume, GoesOnFromWhatADrainLeftAsIfItHadNeverStopped) {
     ASSERT_TRUE(other_replica.Add(second).ok());
     other_replica.RunDry();
     ExpectOfflineAnswer(second);
-    const FakeAnswer whole = OfflineAnswer(*first.request.prompt, *first.request.spec);
+    const FakeAnswer whole = OfflineAnswers(first.request, 64)[0];
     EXPECT_EQ(before.text + second.sink->Get().text, whole.text);
     EXPECT_EQ(second.sink->Get().finished.usage.generated_tokens, 15 - steps);
   }

@@ -147,15 +147,6 @@ TEST(Scheduler, OnlyPrefillsARequestForNoNewTokens) {
   stepped.RunDry();
 }
 
-TEST(Scheduler, TakesSeveralTokensFromOneOutcome) {
-  SteppedScheduler stepped;
-  stepped.executor.draws_per_row = 3;
-  const RecordedRequest request({.max_new_tokens = 11});
-  ASSERT_TRUE(stepped.Add(request).ok());
-  EXPECT_LE(stepped.RunDry(), 5);
-  ExpectOfflineAnswer(request);
-}
-
 TEST(Scheduler, TellsTheSinkWhenEachPhaseEnded) {
   SchedulerSettings settings = SmallSettings();
   settings.max_step_tokens = 2;

@@ -30,7 +30,10 @@ struct SteppedScheduler {
   explicit SteppedScheduler(const SchedulerSettings& settings = SmallSettings())
       : executor(settings), scheduler(settings) {}
 
-  absl::Status Add(const RecordedRequest& recorded) { return scheduler.Add(recorded.Copy(), now); }
+  absl::Status Add(const RecordedRequest& recorded) {
+    executor.Meet(recorded.request);
+    return scheduler.Add(recorded.Copy(), now);
+  }
 
   // Plan, Execute and Commit; returns a copy of the plan.
   StepPlan Step() {
@@ -65,18 +68,24 @@ struct SteppedScheduler {
   Scheduler scheduler;
 };
 
-// The client got exactly what the fake model answers offline.
-inline void ExpectOfflineAnswer(const RecordedRequest& recorded) {
+// The client got exactly what the fake model answers offline, in every choice.
+inline void ExpectOfflineAnswer(const RecordedRequest& recorded,
+                                int32_t max_context_tokens = SmallSettings().max_context_tokens) {
   const Heard heard = recorded.sink->Get();
+  const std::string& id = recorded.request.id;
   const auto& resumed = recorded.request.resumed;
-  const FakeAnswer answer =
-      AnswerAfter(OfflineAnswer(*recorded.request.prompt, *recorded.request.spec),
-                  resumed == nullptr ? 0 : resumed->size());
-  EXPECT_EQ(heard.finished_events, 1) << recorded.request.id;
-  EXPECT_EQ(heard.tokens, answer.tokens) << recorded.request.id;
-  EXPECT_EQ(heard.text, answer.text) << recorded.request.id;
-  EXPECT_EQ(FinishReasonName(heard.reason()), FinishReasonName(answer.reason))
-      << recorded.request.id;
+  const std::vector<FakeAnswer> answers = OfflineAnswers(recorded.request, max_context_tokens);
+  EXPECT_EQ(heard.finished_events, 1) << id;
+  ASSERT_GE(heard.choices.size(), answers.size()) << id;
+  for (size_t i = 0; i < answers.size(); ++i) {
+    const FakeAnswer answer = AnswerAfter(answers[i], resumed == nullptr ? 0 : resumed->size());
+    EXPECT_EQ(heard.choices[i].tokens, answer.tokens) << id << ", choice " << i;
+    EXPECT_EQ(heard.choices[i].text, answer.text) << id << ", choice " << i;
+    ASSERT_TRUE(heard.choices[i].finish.has_value()) << id << ", choice " << i;
+    EXPECT_EQ(FinishReasonName(heard.choices[i].finish->reason), FinishReasonName(answer.reason));
+  }
+  EXPECT_EQ(FinishReasonName(heard.reason()), FinishReasonName(answers[0].reason)) << id;
+  EXPECT_EQ(heard.finished.usage.generated_tokens, static_cast<int64_t>(heard.tokens.size())) << id;
   EXPECT_TRUE(heard.finished.status.ok()) << heard.finished.status;
   EXPECT_TRUE(heard.violations.empty()) << heard.violations.front();
 }

@@ -18,7 +18,7 @@
 namespace hocket {
 namespace {
 
-constexpr uint64_t kSeeds = 25'000;  // A million requests.
+constexpr uint64_t kSeeds = 30'000;  // A million requests.
 
 std::optional<uint64_t> NumberFromEnvironment(const char* name) {
   const char* text = std::getenv(name);
@@ -60,6 +60,10 @@ TEST(SchedulerSimulation, KeepsEveryPromiseInEveryLife) {
     sum.refused += report.refused;
     sum.steps += report.steps;
     sum.preemptions += report.preemptions;
+    sum.copied_blocks += report.copied_blocks;
+    sum.whole_groups += report.whole_groups;
+    sum.whole_beams += report.whole_beams;
+    sum.rolled_choices += report.rolled_choices;
     sum.hopeless += report.hopeless;
     sum.timed_steps += report.timed_steps;
     sum.late_steps += report.late_steps;
@@ -70,10 +74,12 @@ TEST(SchedulerSimulation, KeepsEveryPromiseInEveryLife) {
     for (size_t i = 0; i < std::size(sum.ends); ++i) sum.ends[i] += report.ends[i];
   }
   std::cout << sum.requests << " requests in " << sum.steps << " steps, " << sum.refused
-            << " refused, " << sum.preemptions << " preemptions, " << sum.prefix_cache.saved_tokens
-            << " tokens cached, " << sum.prefix_cache.evictions << " evictions, " << sum.hopeless
-            << " hopeless deadlines, " << sum.late_steps << " of " << sum.timed_steps
-            << " timed steps late, largest fairness gap " << sum.fairness_gap
+            << " refused, " << sum.preemptions << " preemptions, " << sum.whole_groups
+            << " groups, " << sum.whole_beams << " of them beams, " << sum.copied_blocks
+            << " blocks copied, " << sum.rolled_choices << " contexts rolled, "
+            << sum.prefix_cache.saved_tokens << " tokens cached, " << sum.prefix_cache.evictions
+            << " evictions, " << sum.hopeless << " hopeless deadlines, " << sum.late_steps << " of "
+            << sum.timed_steps << " timed steps late, largest fairness gap " << sum.fairness_gap
             << " of its bound; ends:";
   for (size_t i = 0; i < std::size(sum.ends); ++i) {
     std::cout << " " << FinishReasonName(static_cast<FinishReason>(i)) << " " << sum.ends[i];
@@ -88,6 +94,10 @@ TEST(SchedulerSimulation, KeepsEveryPromiseInEveryLife) {
   // But for the busy neighbour's one step in a hundred.
   EXPECT_LT(sum.late_steps, sum.timed_steps / 20);
   EXPECT_GT(sum.preemptions, static_cast<int64_t>(count));
+  EXPECT_GT(sum.whole_groups, static_cast<int64_t>(count));
+  EXPECT_GT(sum.whole_beams, static_cast<int64_t>(count) / 3);
+  EXPECT_GT(sum.copied_blocks, 3 * static_cast<int64_t>(count));
+  EXPECT_GT(sum.rolled_choices, static_cast<int64_t>(count) / 3);
   EXPECT_GT(sum.prefix_cache.hits, static_cast<int64_t>(count));
   EXPECT_GT(sum.prefix_cache.evictions, 10 * static_cast<int64_t>(count));
   for (const FinishReason reason :

@@ -27,6 +27,7 @@ class Simulation::Listener final : public Sink {
         tenant_(request.priority, request.tenant),
         weight_(request.tenant_weight),
         prompt_tokens_(static_cast<int64_t>(request.prompt->size())),
+        beam_(request.beam),
         resumed_tokens_(request.resumed == nullptr ? 0
                                                    : static_cast<int64_t>(request.resumed->size())),
         sink_(request.sink) {
@@ -41,7 +42,7 @@ class Simulation::Listener final : public Sink {
     sink_->OnStarted(event);
   }
   void OnOutcome(Outcome outcome) override {
-    Serve(kGeneratedTokenCost * static_cast<double>(outcome.tokens.size()));
+    if (!beam_) Serve(kGeneratedTokenCost * static_cast<double>(outcome.tokens.size()));
     sink_->OnOutcome(std::move(outcome));
   }
   void OnFinished(const FinishedEvent& event) override {
@@ -57,10 +58,19 @@ class Simulation::Listener final : public Sink {
   const FairnessWatch::Key tenant_;
   const double weight_;
   const int64_t prompt_tokens_;
+  const bool beam_;
   const int64_t resumed_tokens_;
   const std::shared_ptr<Sink> sink_;
   bool started_ = false;
 };
+
+// Of prompt and new tokens together, no more than the context; where contexts roll, more new ones.
+double BoundOf(const SchedulerSettings& settings, bool rolls) {
+  const int32_t context = settings.max_context_tokens;
+  return rolls ? FairnessBound(settings.max_running_sequences, context,
+                               Workload::kRolledContexts * context)
+               : FairnessBound(settings.max_running_sequences, 0, context);
+}
 
 // Two counters are never further apart than the line's bound, so within any time their difference
 // changes by at most twice that.
@@ -68,12 +78,10 @@ Simulation::Simulation(uint64_t seed)
     : random_(seed),
       workload_(&random_),
       settings_(workload_.RandomSettings()),
-      fairness_bound_(2 *
-                      FairnessBound(settings_.max_running_sequences, settings_.max_context_tokens)),
+      fairness_bound_(2 * BoundOf(settings_, workload_.rolls())),
       executor_(settings_),
       gate_(settings_.admission),
       scheduler_(settings_) {
-  executor_.draws_per_row = workload_.Chance(0.3) ? workload_.Between(2, 4) : 1;
   executor_.row_fault = [this](const PlanRow&) {
     return workload_.FaultyRow() ? absl::InternalError("injected row fault") : absl::OkStatus();
   };
@@ -93,6 +101,7 @@ SimulationReport Simulation::Run() {
   }
   if (report_.violations.empty()) FinishAll();
   if (report_.violations.empty()) Judge();
+  report_.copied_blocks = executor_.copied_blocks();
   report_.preemptions = scheduler_.Stats().preemptions;
   report_.prefix_cache = scheduler_.Stats().prefix_cache;
   return std::move(report_);
@@ -104,12 +113,15 @@ void Simulation::Arrive() {
   Life life{RecordedRequest(shape)};
   Request request = life.recorded.Copy();
   const auto prompt_tokens = static_cast<int64_t>(shape.prompt.size());
-  const absl::Status fits = scheduler_.CheckFits(prompt_tokens, shape.max_new_tokens);
+  const absl::Status fits = scheduler_.CheckFits(prompt_tokens, shape.max_new_tokens, shape.choices,
+                                                 shape.roll_kept_tokens.has_value());
   if (!fits.ok() || !gate_.Enter(request.tenant, prompt_tokens).ok()) {
     ++report_.refused;
     return;
   }
   request.sink = std::make_shared<Listener>(this, request);
+  executor_.Meet(request);
+  if (request.beam) searches_.emplace(request.spec.get(), lives_.size());
   const absl::Status status = scheduler_.Add(std::move(request), now_);
   Expect(status.ok(), "what fits and passes the gate is admitted", std::string(status.message()));
   ++report_.requests;
@@ -140,6 +152,7 @@ void Simulation::Step() {
   StepResult result;
   const absl::Status status = executor_.Execute(plan, result);
   for (const std::string& violation : executor_.violations()) Expect(false, violation);
+  ServeBeams(plan, result);
   if (workload_.Chance(0.05)) Cancel(workload_.Cancels());  // Between a plan and its commit.
   absl::Duration executed;
   if (!plan.rows.empty()) executed = workload_.StepTime(scheduler_.LastPlanShape().load);
@@ -151,6 +164,20 @@ void Simulation::Step() {
       shape.load.decode_rows > 0 && shape.load.prefill_tokens > kPrefillGrain) {
     ++report_.timed_steps;
     if (executed > 1.5 * settings_.target_inter_token) ++report_.late_steps;
+  }
+}
+
+void Simulation::ServeBeams(const StepPlan& plan, const StepResult& result) {
+  for (const SequenceId sequence : plan.ends) beams_.erase(sequence);
+  for (const SequenceStart& start : plan.starts) {
+    const auto found = searches_.find(start.spec.get());
+    if (found != searches_.end()) beams_.emplace(start.sequence, found->second);
+  }
+  for (const Outcome& outcome : result.outcomes) {
+    if (!outcome.move.has_value()) continue;
+    const Request& request = lives_[beams_.at(outcome.sequence)].recorded.request;
+    fairness_.Serve({request.priority, request.tenant},
+                    kGeneratedTokenCost / request.tenant_weight);
   }
 }
 
@@ -188,14 +215,18 @@ void Simulation::FinishAll() {
   int64_t bound = 16;
   for (const Life& life : lives_) {
     if (life.recorded.sink->Ended()) continue;
-    bound += static_cast<int64_t>(life.recorded.request.prompt->size()) +
-             2 * life.recorded.request.max_new_tokens + settings_.max_context_tokens;
+    const Request& request = life.recorded.request;
+    const int64_t tokens = static_cast<int64_t>(request.prompt->size()) +
+                           2 * request.max_new_tokens + settings_.max_context_tokens;
+    // Each time a context rolls, at least one token later, half of it or more is computed again.
+    const int64_t rolls = request.roll_kept_tokens.has_value() ? request.max_new_tokens : 0;
+    bound += request.choices * (tokens + rolls * settings_.max_context_tokens);
   }
   for (int64_t step = 0; scheduler_.HasWork() && report_.violations.empty(); ++step) {
     if (step == grace_steps) {
       const SchedulerStats stats = scheduler_.Stats();
       const int ended = scheduler_.EndAll(FinishReason::kShutdown, now_);
-      Expect(ended == stats.running_sequences + stats.waiting_requests, "a drain ends all");
+      Expect(ended == stats.running_requests + stats.waiting_requests, "a drain ends all");
     }
     if (step > bound) {
       Expect(false, "every admitted request finishes (livelock)");
@@ -245,7 +276,7 @@ void Simulation::JudgeFinish(const Life& life, const Heard& heard) {
   }
   Expect(heard.finished.usage.generated_tokens == static_cast<int64_t>(heard.tokens.size()),
          "usage counts what was sent", id);
-  if (heard.reason() != FinishReason::kShutdown) return;
+  if (heard.reason() != FinishReason::kShutdown || life.recorded.request.choices > 1) return;
   std::vector<TokenId> generated;
   if (const auto& resumed = life.recorded.request.resumed) generated = *resumed;
   generated.insert(generated.end(), heard.tokens.begin(), heard.tokens.end());
@@ -254,10 +285,54 @@ void Simulation::JudgeFinish(const Life& life, const Heard& heard) {
 
 void Simulation::JudgeAnswer(const Life& life, const Heard& heard) {
   const Request& request = life.recorded.request;
-  const FakeAnswer answer = AnswerAfter(OfflineAnswer(*request.prompt, *request.spec),
-                                        request.resumed == nullptr ? 0 : request.resumed->size());
-  Expect(StartsWith(answer.tokens, heard.tokens), "tokens are the model's, in order", request.id);
-  Expect(answer.text.starts_with(heard.text), "text is the model's, none repeated", request.id);
+  const bool whole = heard.finished.status.ok();
+  const std::vector<FakeAnswer> answers = OfflineAnswers(request, settings_.max_context_tokens);
+  Expect(heard.choices.size() <= static_cast<size_t>(request.choices), "a choice is one of those",
+         request.id);
+  if (whole && request.choices == 1 && heard.choices.empty()) {
+    // Nothing was asked for, and there was nothing to tell.
+    Expect(answers[0].tokens.empty(), "a natural end has all tokens", request.id);
+  } else if (whole) {
+    Expect(heard.choices.size() == static_cast<size_t>(request.choices), "every choice is told",
+           request.id);
+  }
+  for (size_t i = 0; i < heard.choices.size(); ++i) {
+    const HeardChoice& choice = heard.choices[i];
+    if (whole) Expect(choice.finish.has_value(), "every choice ends", request.id);
+    if (i >= answers.size()) {  // Of a beam search, and not among the best.
+      Expect(choice.tokens.empty() && choice.text.empty(), "only the best are told", request.id);
+      continue;
+    }
+    const FakeAnswer answer =
+        AnswerAfter(answers[i], request.resumed == nullptr ? 0 : request.resumed->size());
+    Expect(StartsWith(answer.tokens, choice.tokens), "tokens are the model's, in order",
+           request.id);
+    Expect(answer.text.starts_with(choice.text), "text is the model's, none repeated", request.id);
+    if (!choice.finish.has_value()) continue;
+    Expect(choice.tokens == answer.tokens, "a natural end has all tokens", request.id);
+    Expect(choice.text == answer.text, "a natural end has all text", request.id);
+    Expect(choice.finish->reason == answer.reason, "the finish reason is the model's", request.id);
+  }
+  JudgePromptScores(life, heard);
+  if (!whole) return;
+  Expect(heard.reason() == answers[0].reason, "the request's reason is its first choice's",
+         request.id);
+  CountWhole(life, answers);
+}
+
+void Simulation::CountWhole(const Life& life, const std::vector<FakeAnswer>& answers) {
+  const Request& request = life.recorded.request;
+  if (request.choices > 1) ++report_.whole_groups;
+  if (request.beam) ++report_.whole_beams;
+  if (!request.roll_kept_tokens.has_value()) return;
+  for (const FakeAnswer& answer : answers) {
+    const size_t tokens = request.prompt->size() + answer.tokens.size();
+    if (tokens > static_cast<size_t>(settings_.max_context_tokens)) ++report_.rolled_choices;
+  }
+}
+
+void Simulation::JudgePromptScores(const Life& life, const Heard& heard) {
+  const Request& request = life.recorded.request;
   const size_t prompt_scores =
       request.spec->output.prompt_logprobs ? request.prompt->size() - 1 : 0;
   Expect(heard.prompt_scores.size() <= prompt_scores, "no prompt score is repeated", request.id);
@@ -266,9 +341,6 @@ void Simulation::JudgeAnswer(const Life& life, const Heard& heard) {
            request.id);
   }
   if (!heard.finished.status.ok()) return;
-  Expect(heard.tokens == answer.tokens, "a natural end has all tokens", request.id);
-  Expect(heard.text == answer.text, "a natural end has all text", request.id);
-  Expect(heard.reason() == answer.reason, "the finish reason is the model's", request.id);
   Expect(heard.prompt_scores.size() == prompt_scores, "every prompt token is scored", request.id);
 }
 

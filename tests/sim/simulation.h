@@ -11,6 +11,7 @@
 #include <random>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "fairness_watch.h"
@@ -27,6 +28,10 @@ struct SimulationReport {
   int64_t refused = 0;
   int64_t steps = 0;
   int64_t preemptions = 0;
+  int64_t copied_blocks = 0;
+  int64_t whole_groups = 0;    // Of several choices that came to their natural ends; of those,
+  int64_t whole_beams = 0;     // the beam searches.
+  int64_t rolled_choices = 0;  // The same where the context rolled.
   PrefixCacheStats prefix_cache;
   int64_t hopeless = 0;      // Ended at once, for a deadline that prediction puts out of reach.
   int64_t timed_steps = 0;   // With decode rows beside prefill, under a target.
@@ -52,12 +57,15 @@ class Simulation {
   void Arrive();
   void Cancel(int32_t count);
   void Step();
+  void ServeBeams(const StepPlan& plan, const StepResult& result);
   void CheckPlan(const StepPlan& plan);
   void CheckTarget();
   void FinishAll();
   void Judge();
   void JudgeFinish(const Life& life, const Heard& heard);
   void JudgeAnswer(const Life& life, const Heard& heard);
+  void JudgePromptScores(const Life& life, const Heard& heard);
+  void CountWhole(const Life& life, const std::vector<FakeAnswer>& answers);
 
   void Expect(bool holds, std::string_view promise, std::string_view where = "");
 
@@ -74,6 +82,9 @@ class Simulation {
   // Lives with deadlines that had not ended when last looked at, by deadline.
   std::multimap<absl::Time, size_t> deadlines_;
   absl::Time latest_plan_ = absl::InfinitePast();
+  // Where beams are searched, whose service only the moves tell.
+  std::unordered_map<const GenerationSpec*, size_t> searches_;  // Lives.
+  std::unordered_map<SequenceId, size_t> beams_;                // Lives.
   SimulationReport report_;
 };
 

@@ -4,7 +4,7 @@
 #include <initializer_list>
 
 #include "absl/strings/str_cat.h"
-#include "fake_executor.h"
+#include "fake_model.h"
 
 namespace hocket {
 
@@ -18,6 +18,8 @@ Workload::Workload(std::mt19937_64* random) : random_(*random) {
   tenants_ = Chance(0.5) ? Between(2, 6) : 1;
   flood_rate_ = Chance(0.3) ? 0.9 : 0;
   classes_ = Chance(0.4) ? Between(2, 3) : 1;
+  fork_rate_ = Chance(0.4) ? std::uniform_real_distribution<>(0, 0.6)(random_) : 0;
+  roll_rate_ = Chance(0.25) ? 0.3 : 0;
   cancel_rate_ = Chance(0.5) ? 0.05 : (Chance(0.2) ? 0.5 : 0);
   deadline_rate_ = Chance(0.2) ? 0.6 : 0.1;
   row_fault_rate_ = Chance(0.3) ? 0.005 : 0;
@@ -83,6 +85,10 @@ RequestShape Workload::NextRequest(int64_t number, const SchedulerSettings& sett
   // As the service does: what is asked for fits the context.
   const int32_t room = context - static_cast<int32_t>(shape.prompt.size());
   if (room >= 0) shape.max_new_tokens = std::min(shape.max_new_tokens, room);
+  if (room > 0 && Chance(roll_rate_)) {
+    shape.roll_kept_tokens = Between(0, Chance(0.1) ? context - 2 : context / 4);
+    shape.max_new_tokens = Between(0, kRolledContexts * context);
+  }
   shape.seed = random_();
   shape.may_stop = Chance(0.5);
   shape.prompt_scores = Chance(0.3);
@@ -91,13 +97,29 @@ RequestShape Workload::NextRequest(int64_t number, const SchedulerSettings& sett
   shape.tenant = absl::StrCat("tenant", tenant);
   shape.tenant_weight = tenant == 1 ? 2 : 1;
   shape.priority = static_cast<PriorityClass>(classes_ == 1 ? 1 : Between(0, classes_ - 1));
-  if (shape.max_new_tokens > 0 && room >= 0 && Chance(0.1)) {
-    // Another replica stopped in its middle.
-    shape.resumed = OfflineAnswer(shape.prompt, *RecordedRequest(shape).request.spec).tokens;
-    shape.resumed.resize(random_() % shape.resumed.size());
+  if (Chance(fork_rate_)) {
+    MakeGroup(shape, settings);
+  } else if (shape.max_new_tokens > 0 && room >= 0 && Chance(0.1)) {
+    Resume(shape, settings);
   }
   if (Chance(deadline_rate_)) shape.deadline = now + absl::Milliseconds(Between(-10, 400));
   return shape;
+}
+
+void Workload::MakeGroup(RequestShape& shape, const SchedulerSettings& settings) {
+  shape.choices = Between(2, std::min(6, settings.max_running_sequences + 1));
+  if (!shape.roll_kept_tokens.has_value() && Chance(0.5)) {
+    shape.told_beams = Between(1, shape.choices);
+  }
+}
+
+// Another replica stopped in its middle.
+void Workload::Resume(RequestShape& shape, const SchedulerSettings& settings) {
+  const RecordedRequest whole(shape);
+  shape.resumed = OfflineAnswers(whole.request, settings.max_context_tokens)[0].tokens;
+  shape.resumed.resize(random_() % shape.resumed.size());
+  // What may have been forgotten before it is computed cannot be scored.
+  if (shape.roll_kept_tokens.has_value()) shape.prompt_scores = false;
 }
 
 int32_t Workload::Cancels() { return Chance(cancel_rate_) ? Between(1, 6) : 0; }

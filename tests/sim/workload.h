@@ -22,6 +22,7 @@ class Workload {
   RequestShape NextRequest(int64_t number, const SchedulerSettings& settings, absl::Time now);
   // How many requests are cancelled before the next step.
   int32_t Cancels();
+  bool rolls() const { return roll_rate_ > 0; }  // Whether any context does.
   bool FaultyRow() { return Chance(row_fault_rate_); }
   bool FaultyStep() { return Chance(step_fault_rate_); }
 
@@ -30,15 +31,23 @@ class Workload {
   // A clock that was set.
   absl::Duration ClockJump();
 
+  // The most new tokens that any request asks for, in contexts.
+  static constexpr int32_t kRolledContexts = 2;
+
   bool Chance(double probability);
   int32_t Between(int32_t low, int32_t high);  // Both included.
 
  private:
+  void MakeGroup(RequestShape& shape, const SchedulerSettings& settings);
+  void Resume(RequestShape& shape, const SchedulerSettings& settings);
+
   std::mt19937_64& random_;
   double arrival_rate_ = 0;
   double burst_rate_ = 0;  // Of steps before which dozens come at once.
   double long_rate_ = 0;   // Of requests with long prompts and answers.
   double flood_rate_ = 0;  // Of requests that are one tenant's.
+  double fork_rate_ = 0;   // Of requests with several choices or beams.
+  double roll_rate_ = 0;   // Of requests whose contexts roll.
   double cancel_rate_ = 0;
   double deadline_rate_ = 0;
   double row_fault_rate_ = 0;
