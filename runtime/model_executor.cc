@@ -77,23 +77,47 @@ absl::Status ModelExecutor::Execute(const StepPlan& plan, StepResult& result) {
       outcome.finish = Finish{.reason = FinishReason::kLength, .stop_string = {}, .stop_token = {}};
     }
   }
+  for (const Sequence* row : beam_rows_) {  // Last, since it puts other states in place.
+    if (row != nullptr && row->beam->joined()) row->beam->Advance();
+  }
   return absl::OkStatus();
 }
 
 void ModelExecutor::StartAndEnd(const StepPlan& plan) {
   for (SequenceId sequence : plan.ends) sequences_.erase(sequence);
+  std::erase_if(beams_, [](const auto& beam) { return beam.second.expired(); });
   for (const SequenceStart& start : plan.starts) {
     Sequence& sequence = sequences_[start.sequence];
     sequence.status = SequenceState::Check(start, info_.vocabulary_size);
     if (sequence.status.ok()) {
       sequence.state = std::make_unique<SequenceState>(start, tokenizer_, info_);
-      if (start.resumed != nullptr) sequence.status = sequence.state->Resume(*start.resumed);
+      if (start.spec->beam.has_value()) sequence.status = JoinBeam(start, sequence);
+      if (sequence.status.ok() && start.resumed != nullptr) {
+        sequence.status = sequence.state->Resume(*start.resumed);
+      }
     }
   }
 }
 
+absl::Status ModelExecutor::JoinBeam(const SequenceStart& start, Sequence& sequence) {
+  if (absl::Status status = BeamGroup::Check(start); !status.ok()) return status;
+  if (sequence.state->EndsWithPrompt()) return absl::OkStatus();  // Nothing to search.
+  std::weak_ptr<BeamGroup>& known = beams_[start.group];
+  sequence.beam = known.lock();
+  if (sequence.beam == nullptr) {
+    sequence.beam = std::make_shared<BeamGroup>(start, *sequence.state);
+    known = sequence.beam;
+  }
+  sequence.slot = start.choice_index;
+  return absl::OkStatus();
+}
+
 void ModelExecutor::FindWantedOutputs(const StepPlan& plan, StepResult& result) {
   states_.assign(plan.rows.size(), nullptr);
+  beam_rows_.assign(plan.rows.size(), nullptr);
+  for (const auto& [group, beam] : beams_) {  // In case that the last step failed as a whole.
+    if (const std::shared_ptr<BeamGroup> known = beam.lock()) known->Abandon();
+  }
   outputs_.clear();
   logits_wanted_.clear();
   pooled_.clear();
@@ -108,6 +132,10 @@ void ModelExecutor::FindWantedOutputs(const StepPlan& plan, StepResult& result) 
       continue;
     }
     outcome.status = found->second.status;
+    if (row.samples && found->second.beam != nullptr) {
+      beam_rows_[i] = &found->second;
+      found->second.beam->Join(found->second.slot, found->second.state, outcome);
+    }
     if (outcome.status.ok()) outcome.status = found->second.state->CheckRow(row);
     if (!outcome.status.ok()) continue;
     states_[i] = found->second.state.get();
@@ -120,7 +148,10 @@ void ModelExecutor::FindWantedOutputsOfRow(const StepPlan& plan, int32_t row_ind
   const std::span<const TokenId> tokens = plan.RowTokens(row);
   SequenceState& state = *states_[row_index];
   const int32_t last_known = row.token_count - 1 - row.draft_tokens;
-  const int32_t first_draw = row.samples && !state.EndsWithPrompt() ? last_known : row.token_count;
+  const Sequence* const beam = beam_rows_[row_index];
+  const bool samples =
+      row.samples && !state.EndsWithPrompt() && (beam == nullptr || beam->beam->Wants(beam->slot));
+  const int32_t first_draw = samples ? last_known : row.token_count;
   // Tokens are forgotten when all of the prompt has been computed, and once is enough for it.
   const bool in_prompt = row.forgotten_tokens == 0;
   for (int32_t k = 0; k < row.token_count; ++k) {
@@ -194,6 +225,8 @@ bool ModelExecutor::SampleDue(size_t begin, size_t count, StepResult& result) {
     SequenceState& state = *states_[wanted.row];
     SamplingRows::Row row =
         wanted.draws ? state.DrawRow(wanted.place) : state.ScoreRow(wanted.place);
+    const Sequence* const beam = beam_rows_[wanted.row];
+    if (wanted.draws && beam != nullptr) beam->beam->Ask(row);
     row.logits_row = static_cast<int32_t>(i - begin);
     sampling_rows_.Add(row);
   }
@@ -255,6 +288,11 @@ bool ModelExecutor::TakeOutcome(const LogitsRow& wanted, int32_t sampled_row, Ou
   if (!outcome.status.ok()) return false;
   SequenceState& state = *states_[wanted.row];
   const RowResult& row = stage_.result(sampled_row);
+  const Sequence* const beam = wanted.draws ? beam_rows_[wanted.row] : nullptr;
+  if (beam != nullptr && row.error != RowError::kNan) {  // Without a token only this beam ends.
+    beam->beam->Take(beam->slot, stage_.candidates(sampled_row), stage_.top(sampled_row));
+    return false;
+  }
   if (row.error != RowError::kNone) {
     // After other draws it is left to the next step, which will meet it: they are told first.
     if (outcome.tokens.empty()) {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "runtime/beam_group.h"
 #include "runtime/model/decoder.h"
 #include "runtime/model_runtime.h"
 #include "runtime/sampling/sampling_stage.h"
@@ -46,9 +47,12 @@ class ModelExecutor final : public Executor {
   struct Sequence {
     absl::Status status;  // Not OK: it could not be started, and its rows fail with this.
     std::unique_ptr<SequenceState> state;
+    std::shared_ptr<BeamGroup> beam;  // Null where it is no part of a beam search,
+    int32_t slot = 0;                 // and else which.
   };
 
   void StartAndEnd(const StepPlan& plan);
+  absl::Status JoinBeam(const SequenceStart& start, Sequence& sequence);
   void FindWantedOutputs(const StepPlan& plan, StepResult& result);
   void FindWantedOutputsOfRow(const StepPlan& plan, int32_t row);
   void Pool(const StepPlan& plan, std::span<const float> hidden, StepResult& result);
@@ -64,9 +68,11 @@ class ModelExecutor final : public Executor {
   const int32_t logits_rows_;  // Computed at once; bounds the memory.
   SamplingStage stage_;
   std::unordered_map<SequenceId, Sequence> sequences_;
+  std::unordered_map<SequenceId, std::weak_ptr<BeamGroup>> beams_;  // By the group's id.
 
   // Of the step at hand; kept for their memory.
   std::vector<SequenceState*> states_;               // [plan rows], null where the row has failed.
+  std::vector<Sequence*> beam_rows_;                 // [plan rows], null where no beam samples.
   std::vector<int32_t> outputs_;                     // Indices into the plan's tokens, rising.
   std::vector<LogitsRow> logits_wanted_;             // In the order of outputs_.
   std::vector<std::pair<int32_t, int32_t>> pooled_;  // (row of the plan, row of hidden states).

@@ -55,6 +55,22 @@ SequenceState::SequenceState(const SequenceStart& start, const Tokenizer* tokeni
   }
 }
 
+absl::StatusOr<std::unique_ptr<SequenceState>> SequenceState::Fork() const {
+  std::unique_ptr<SequenceState> fork(new SequenceState(*this));
+  if (rules_ != nullptr) fork->rules_ = std::make_shared<LogitRules>(*rules_);
+  if (matcher_ != nullptr) {
+    absl::StatusOr<std::unique_ptr<GrammarMatcher>> matcher = matcher_->Fork();
+    if (!matcher.ok()) return matcher.status();
+    fork->matcher_ = *std::move(matcher);
+  }
+  return fork;
+}
+
+int32_t SequenceState::max_new_tokens() const {
+  const int32_t most = std::max(spec_->stopping.max_new_tokens, 1);
+  return spec_->rolls ? most : std::min(most, std::max(max_context_tokens_ - prompt_tokens(), 1));
+}
+
 absl::Status SequenceState::CheckRow(const PlanRow& row) const {
   const int32_t all = prompt_tokens() + generated_tokens_;
   if (row.forgotten_tokens < 0 || row.forgotten_tokens > (spec_->rolls ? all : 0)) {

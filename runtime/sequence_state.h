@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "runtime/generation_spec.h"
 #include "runtime/logit_rules.h"
 #include "runtime/model_runtime.h"
@@ -32,7 +33,10 @@ class SequenceState {
   // the spec is missing. `tokenizer` must outlive this.
   static absl::Status Check(const SequenceStart& start, int32_t vocabulary_size);
   SequenceState(const SequenceStart& start, const Tokenizer* tokenizer, const ModelInfo& info);
-  SequenceState(const SequenceState&) = delete;
+  SequenceState& operator=(const SequenceState&) = delete;
+
+  // Another sequence that has come as far as this one, and goes its own way from here.
+  absl::StatusOr<std::unique_ptr<SequenceState>> Fork() const;
 
   // FAILED_PRECONDITION when the row but for its guesses does not lie within the tokens known so
   // far and not forgotten, or draws anywhere but from their end on.
@@ -70,9 +74,12 @@ class SequenceState {
   bool WantsScores() const { return spec_->output.logprobs; }
   int32_t ExplainedCandidates() const { return spec_->output.explained_candidates; }
   int32_t prompt_tokens() const { return static_cast<int32_t>(prompt_->size()); }
+  int32_t stop_token_count() const { return static_cast<int32_t>(stop_tokens_.size()); }
+  int32_t max_new_tokens() const;  // At least 1; what the context leaves counts too.
   PromptPooling& pooling() { return pooling_; }
 
  private:
+  SequenceState(const SequenceState&) = default;  // Shares what Fork then takes apart.
   bool IsStopToken(TokenId token) const;
   absl::Status StartMatcher();  // Of the grammar, once.
   absl::Status Append(TokenId token, Outcome& outcome);
@@ -90,9 +97,10 @@ class SequenceState {
   std::vector<TokenScore> held_scores_;  // Of prompt tokens that are in a chunk still to come.
   int32_t next_scored_ = 1;              // The first prompt position without a score.
   PromptPooling pooling_;
-  std::unique_ptr<LogitRules> rules_;        // Null where no setting changes logits.
+  // Shared with nobody, though a pointer that can be copied lets a fork copy all else by default.
+  std::shared_ptr<LogitRules> rules_;        // Null where no setting changes logits.
   LogitEdits edits_;                         // What the row to be drawn points at.
-  std::unique_ptr<GrammarMatcher> matcher_;  // Null without a grammar, or before the first mask.
+  std::shared_ptr<GrammarMatcher> matcher_;  // Null without a grammar, or before the first mask.
   std::vector<uint32_t> mask_;               // Bits, [vocabulary / 32]; empty without a grammar.
   Detokenizer detokenizer_;
   StopMatcher stop_matcher_;

@@ -11,7 +11,7 @@
 namespace hocket {
 namespace {
 
-constexpr SequenceId kMaxWidth = 16;
+constexpr SequenceId kMaxWidth = 64;
 
 }  // namespace
 

@@ -23,7 +23,7 @@ class DrivenBeams {
     int32_t blocks_per_sequence = 8;
   };
 
-  // At most 16 sequences, with ids from 16 * `group` on; their blocks are those from these numbers
+  // At most 64 sequences, with ids from 64 * `group` on; their blocks are those from these numbers
   // times 2 * blocks_per_sequence on.
   DrivenBeams(SequenceId group, const GenerationSpec& spec, std::vector<TokenId> prompt,
               const Settings& settings);

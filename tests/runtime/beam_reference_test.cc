@@ -48,7 +48,7 @@ class BeamReferenceTest : public testing::TestWithParam<const char*> {
     settings.precision = Precision::kF32;
     settings.weight_cache = "off";
     settings.threads = 2;
-    settings.kv_cache_bytes = 16 << 20;
+    settings.kv_cache_bytes = 48 << 20;
     auto decoder = Decoder::Load(settings);
     ASSERT_TRUE(decoder.ok()) << decoder.status();
     decoder_ = *std::move(decoder);
