@@ -125,6 +125,23 @@ TEST(SamplingStage, ANanSpoilsItsOwnRowOnly) {
   }
 }
 
+TEST(SamplingStage, ARowMayTakeAnyOfTheLogits) {
+  Batch batch(6);
+  SamplingStage in_order(kVocabulary, 2);
+  in_order.Run(batch.logits, batch.Rows(0, kRows));
+  const std::vector<int32_t> picked = {21, 2, 2, 9};
+  SamplingRows rows;
+  for (const int32_t row : picked) {
+    batch.settings[row].logits_row = row;
+    rows.Add(batch.settings[row]);
+  }
+  SamplingStage some(kVocabulary, 2);
+  some.Run(batch.logits, rows);
+  for (size_t i = 0; i < picked.size(); ++i) {
+    ExpectSameBits(some, static_cast<int32_t>(i), in_order, picked[i]);
+  }
+}
+
 TEST(SamplingStage, DrawsDependOnSeedChoiceAndPosition) {
   std::vector<float> logits(kVocabulary, 0.0f);
   SamplingStage stage(kVocabulary, 1);
