@@ -68,28 +68,52 @@ float MaskRow(const float* logits, size_t n, const uint32_t* mask, const uint32_
 }
 
 // Sixteen sums, whatever the vector's width: token i goes to sum i % 16.
+constexpr size_t kSums = 16;
+
+// The sums from `first` on that one vector holds, over the whole sixteens of `logits`.
+HWY_INLINE void AddSpread(const float* logits, size_t n, double max, size_t first, double* sum,
+                          double* squares, double* counts) {
+  const hn::CappedTag<double, 8> dd;
+  const hn::Rebind<float, decltype(dd)> d;
+  const auto vmax = hn::Set(dd, max);
+  const auto largest = hn::Set(dd, double{std::numeric_limits<float>::max()});
+  auto sums = hn::Zero(dd);
+  auto squared = hn::Zero(dd);
+  auto counted = hn::Zero(dd);
+  for (size_t i = first; i < n; i += kSums) {
+    const auto logit = hn::PromoteTo(dd, hn::LoadU(d, logits + i));
+    const auto finite = hn::Le(hn::Abs(logit), largest);
+    const auto distance = hn::IfThenElseZero(finite, hn::Sub(logit, vmax));
+    sums = hn::Add(sums, distance);
+    squared = hn::Add(squared, hn::Mul(distance, distance));
+    counted = hn::Add(counted, hn::IfThenElseZero(finite, hn::Set(dd, 1.0)));
+  }
+  hn::StoreU(sums, dd, sum + first);
+  hn::StoreU(squared, dd, squares + first);
+  hn::StoreU(counted, dd, counts + first);
+}
+
 Spread FiniteSpread(const float* logits, size_t n, float max) {
-  constexpr size_t kSums = 16;
   std::array<double, kSums> sum{};
   std::array<double, kSums> squares{};
-  std::array<uint32_t, kSums> counts{};
-  const auto add = [&](float logit, size_t lane) HWY_ATTR {
-    const bool finite = std::abs(logit) <= std::numeric_limits<float>::max();
-    const double distance = finite ? static_cast<double>(logit) - max : 0.0;
-    sum[lane] += distance;
-    squares[lane] += distance * distance;
-    counts[lane] += finite;
-  };
-  size_t i = 0;
-  for (; i + kSums <= n; i += kSums) {
-    for (size_t lane = 0; lane < kSums; ++lane) add(logits[i + lane], lane);
+  std::array<double, kSums> counts{};
+  const size_t lanes = hn::Lanes(hn::CappedTag<double, 8>());
+  const size_t whole = n - n % kSums;
+  for (size_t first = 0; first < kSums; first += lanes) {
+    AddSpread(logits, whole, max, first, sum.data(), squares.data(), counts.data());
   }
-  for (; i < n; ++i) add(logits[i], i % kSums);
+  for (size_t i = whole; i < n; ++i) {
+    if (std::abs(logits[i]) > std::numeric_limits<float>::max()) continue;
+    const double distance = double{logits[i]} - double{max};
+    sum[i % kSums] += distance;
+    squares[i % kSums] += distance * distance;
+    counts[i % kSums] += 1;
+  }
   Spread spread;
   for (size_t lane = 0; lane < kSums; ++lane) {
     spread.sum += sum[lane];
     spread.sum_of_squares += squares[lane];
-    spread.count += counts[lane];
+    spread.count += static_cast<size_t>(counts[lane]);
   }
   return spread;
 }
@@ -151,8 +175,7 @@ size_t KeepCut(const Candidates& from, const float* by, const Cut& cut, float* k
     const VF measure = hn::LoadU(d, by + i);
     const VF key = hn::LoadU(d, from.keys + i);
     const VF value = hn::LoadU(d, from.relative + i);
-    const auto id =
-        from.ids == nullptr ? hn::Iota(di, static_cast<int32_t>(i)) : hn::LoadU(di, from.ids + i);
+    const auto id = from.ids == nullptr ? hn::Iota(di, from.Id(i)) : hn::LoadU(di, from.ids + i);
     const auto tie_kept =
         hn::And(hn::Eq(measure, cut_key), hn::Not(hn::RebindMask(d, hn::Gt(id, cut_id))));
     const auto keep = hn::Or(hn::Gt(measure, cut_key), tie_kept);

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "runtime/sampling/filter_kernels.h"
+#include "runtime/sampling/row_passes.h"
 
 namespace hocket {
 namespace {
@@ -67,7 +68,7 @@ class Editor {
 float Rescan(std::span<const float> logits, RowScratch& scratch) {
   const size_t count = scratch.edited_ids.size();
   if (count > scratch.chunk_max.size() / 2) {
-    return row_kernels::ScanRow(logits.data(), logits.size(), scratch.chunk_max.data()).max;
+    return row_passes::ScanRow(logits.data(), logits.size(), scratch).max;
   }
   return row_kernels::RescanChunks(logits.data(), logits.size(), scratch.edited_ids.data(), count,
                                    scratch.chunk_max.data());
@@ -99,9 +100,8 @@ EditedRow ApplyEdits(std::span<float> logits, float max, const RowRequest& reque
     const uint32_t* const mask =
         (edits->allowed.empty() ? edits->constraint : edits->allowed).data();
     return {scratch.masked.data(),
-            row_kernels::MaskRow(logits.data(), logits.size(), mask,
-                                 both ? edits->constraint.data() : nullptr, scratch.masked.data(),
-                                 scratch.chunk_max.data())};
+            row_passes::MaskRow(logits.data(), logits.size(), mask,
+                                both ? edits->constraint.data() : nullptr, scratch)};
   }
   if (scratch.edited_ids.empty()) return {logits.data(), max};
   return {logits.data(), Rescan(logits, scratch)};
@@ -113,7 +113,7 @@ void RestoreEdits(std::span<float> logits, const RowRequest& request, RowScratch
     logits[scratch.edited_ids[i]] = scratch.edited_logits[i];
   }
   if (HasMask(request)) {
-    row_kernels::ScanRow(logits.data(), logits.size(), scratch.chunk_max.data());
+    row_passes::ScanRow(logits.data(), logits.size(), scratch);
   } else if (count > 0) {
     Rescan(logits, scratch);
   }

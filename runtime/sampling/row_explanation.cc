@@ -7,6 +7,7 @@
 
 #include "runtime/sampling/logit_edits.h"
 #include "runtime/sampling/row_filters.h"
+#include "runtime/sampling/row_passes.h"
 
 namespace hocket {
 namespace {
@@ -25,7 +26,7 @@ class Explainer {
  public:
   Explainer(std::span<float> logits, const RowRequest& request, RowScratch& scratch)
       : logits_(logits), request_(request), scratch_(scratch) {
-    max_ = row_kernels::ScanRow(logits.data(), logits.size(), scratch.chunk_max.data()).max;
+    max_ = row_passes::ScanRow(logits.data(), logits.size(), scratch).max;
   }
 
   Explanation Explain(TokenId drawn, int32_t count) {

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "runtime/sampling/filter_kernels.h"
+#include "runtime/sampling/row_passes.h"
 
 namespace hocket {
 namespace {
@@ -38,9 +39,9 @@ size_t FindChunk(const uint64_t* sums, uint64_t& target) {
 
 // The lowest logit within `sigmas` standard deviations of the highest (Tang et al., "Top-nσ",
 // 2024).
-float SigmaBound(const float* logits, size_t n, float max, float sigmas) {
+float SigmaBound(const float* logits, size_t n, float max, float sigmas, RowScratch& scratch) {
   if (std::isinf(max)) return max;
-  const row_kernels::Spread spread = row_kernels::FiniteSpread(logits, n, max);
+  const row_kernels::Spread spread = row_passes::FiniteSpread(logits, n, max, scratch);
   const double count = static_cast<double>(spread.count);
   const double mean = spread.sum / count;
   const double variance = std::max(0.0, spread.sum_of_squares / count - mean * mean);
@@ -79,7 +80,8 @@ class Filters {
         scratch_(scratch) {}
 
   KeptTokens Apply() {
-    if (request_.top_n_sigma > 0) sigma_ = SigmaBound(logits_, n_, max_, request_.top_n_sigma);
+    if (request_.top_n_sigma > 0)
+      sigma_ = SigmaBound(logits_, n_, max_, request_.top_n_sigma, scratch_);
     if (request_.min_p > 0) min_ = MinPBound(max_, request_);
     const bool few = request_.top_k > 0 && static_cast<size_t>(request_.top_k) < n_;
     if (few) {
@@ -95,7 +97,7 @@ class Filters {
     if (min_ > kept_.last.key) kept_.last = {min_, kNoneAfter.id};
     if (request_.typical_p < 1) ApplyTypicalP();
     if (request_.xtc_threshold > 0) ApplyXtc();
-    kept_.weight = row_kernels::SumKept(kept_.candidates, kept_.last, scratch_.chunk_sums.data());
+    kept_.weight = row_passes::SumKept(kept_.candidates, kept_.last, scratch_);
     return kept_;
   }
 
@@ -105,8 +107,7 @@ class Filters {
     kept_.candidates = {logits_, scratch_.relative.data(), nullptr, n_};
     if (bound > -kInfinity) {
       kept_.candidates = {scratch_.keys.data(), scratch_.relative.data(), scratch_.ids.data(),
-                          row_kernels::CollectAtLeast(logits_, n_, scratch_.chunk_max.data(), bound,
-                                                      scratch_.keys.data(), scratch_.ids.data())};
+                          row_passes::CollectAtLeast(logits_, n_, bound, scratch_)};
     }
     StoreRelative();
   }
@@ -122,8 +123,7 @@ class Filters {
   // where min-p, which comes after it but needs no sums, will drop them anyway.
   void CollectNucleus() {
     const uint64_t total =
-        row_kernels::SumWeights(logits_, n_, scratch_.chunk_max.data(), max_, inverse_temperature_,
-                                scratch_.chunk_sums.data());
+        row_passes::SumWeights(logits_, n_, max_, inverse_temperature_, scratch_);
     const float bound = NucleusBound(total, n_, max_, request_);
     Collect(std::max(bound, min_));
     if (bound > min_ && collected_ < ShareOf(request_.top_p, total)) Collect(min_);
@@ -132,8 +132,8 @@ class Filters {
 
   void StoreRelative() {
     const Candidates& candidates = kept_.candidates;
-    collected_ = row_kernels::StoreRelative(candidates.keys, candidates.count, max_,
-                                            inverse_temperature_, scratch_.relative.data());
+    collected_ = row_passes::StoreRelative(candidates.keys, candidates.count, max_,
+                                           inverse_temperature_, scratch_);
     total_ = collected_;
   }
 
@@ -168,7 +168,7 @@ class Filters {
   void ApplyTypicalP() {
     if (kept_.last.key > -kInfinity) Compact(kept_.candidates.keys, kept_.last);
     const Candidates& candidates = kept_.candidates;
-    const uint64_t total = row_kernels::SumKept(candidates, kNoneAfter, scratch_.chunk_sums.data());
+    const uint64_t total = row_passes::SumKept(candidates, kNoneAfter, scratch_);
     const uint64_t surprise = row_kernels::SumSurprise(
         candidates.keys, candidates.relative, candidates.count, max_, inverse_temperature_);
     const double mean = static_cast<double>(surprise) / static_cast<double>(total);
@@ -186,23 +186,26 @@ class Filters {
   // are candidates without weight.
   void ApplyXtc() {
     const Candidates& candidates = kept_.candidates;
-    const uint64_t total = row_kernels::SumKept(candidates, kept_.last, scratch_.chunk_sums.data());
+    const uint64_t total = row_passes::SumKept(candidates, kept_.last, scratch_);
     const uint64_t need = ShareOf(request_.xtc_threshold, total);
-    const float bound = static_cast<float>(static_cast<double>(need) * 0x1p-40 * (1 - 1e-6));
+    // Lower by more than exp's rounding, so that all that come before a top choice are found too.
+    const float bound =
+        static_cast<float>((static_cast<double>(need) - 0.5) * 0x1p-40 * (1 - 1e-6));
+    const int32_t* const places = scratch_.open_ids.data();
+    const size_t found =
+        row_kernels::CollectAtLeast(scratch_.relative.data(), candidates.count, nullptr, bound,
+                                    scratch_.open_relative.data(), scratch_.open_ids.data());
     Cut least = kNoneBefore;
-    for (size_t i = 0; i < candidates.count; ++i) {
-      if (scratch_.relative[i] < bound || row_kernels::Weight(scratch_.relative[i]) < need)
-        continue;
-      const float key = candidates.keys[i];
-      if (kept_.last.Keeps(key, candidates.Id(i)) && key <= least.key) {
-        least = {key, candidates.Id(i)};
-      }
+    for (size_t i = 0; i < found; ++i) {
+      if (row_kernels::Weight(scratch_.open_relative[i]) < need) continue;
+      const Cut choice{candidates.keys[places[i]], candidates.Id(places[i])};
+      if (kept_.last.Keeps(choice.key, choice.id) && choice.key <= least.key) least = choice;
     }
     kept_.first = least;
-    for (size_t i = 0; i < candidates.count; ++i) {
-      const float key = candidates.keys[i];
-      if (key > least.key || (key == least.key && candidates.Id(i) < least.id)) {
-        scratch_.relative[i] = 0;
+    for (size_t i = 0; i < found; ++i) {
+      const float key = candidates.keys[places[i]];
+      if (key > least.key || (key == least.key && candidates.Id(places[i]) < least.id)) {
+        scratch_.relative[places[i]] = 0;
       }
     }
   }
@@ -249,12 +252,10 @@ KeptTokens FilterRow(const float* logits, size_t n, float max, const RowRequest&
       request.top_n_sigma > 0 || request.xtc_threshold > 0) {
     return Filters(logits, n, max, request, scratch).Apply();
   }
-  return {
-      {logits, nullptr, nullptr, n},
-      kNoneAfter,
-      kNoneBefore,
-      row_kernels::SumWeights(logits, n, scratch.chunk_max.data(), max,
-                              InverseTemperature(request.temperature), scratch.chunk_sums.data())};
+  return {{logits, nullptr, nullptr, n},
+          kNoneAfter,
+          kNoneBefore,
+          row_passes::SumWeights(logits, n, max, InverseTemperature(request.temperature), scratch)};
 }
 
 TokenId DrawToken(const KeptTokens& kept, float max, const RowRequest& request,

@@ -91,7 +91,7 @@ size_t CollectAtLeast(const float* logits, size_t n, const float* chunk_max, flo
   const VF vbound = hn::Set(d, bound);
   size_t count = 0;
   for (size_t begin = 0; begin < n; begin += kChunk) {
-    if (chunk_max[begin / kChunk] < bound) continue;
+    if (chunk_max != nullptr && chunk_max[begin / kChunk] < bound) continue;
     const size_t end = HWY_MIN(begin + kChunk, n);
     const auto take = [&](VF v, hn::Mask<DF> keep, size_t first) HWY_ATTR {
       const Compressor kept(keep);
@@ -208,7 +208,7 @@ size_t KeepBucket(const Candidates& from, const Buckets& buckets, int32_t bucket
     if (from.ids != nullptr && rest < lanes) {
       for (size_t j = 0; j < lanes; ++j) tail_ids[j] = j < rest ? from.ids[i + j] : 0;
     }
-    const auto id = from.ids == nullptr ? hn::Iota(di, static_cast<int32_t>(i))
+    const auto id = from.ids == nullptr ? hn::Iota(di, from.Id(i))
                                         : hn::LoadU(di, rest >= lanes ? from.ids + i : tail_ids);
     const Compressor kept(keep);
     kept.Store(key, keys + count);
@@ -232,7 +232,7 @@ uint64_t SumKept(const Candidates& candidates, const Cut& cut, uint64_t* chunk_s
     size_t i = begin;
     for (; i + lanes <= end; i += lanes) {
       const VF key = hn::LoadU(d, candidates.keys + i);
-      const auto id = candidates.ids == nullptr ? hn::Iota(di, static_cast<int32_t>(i))
+      const auto id = candidates.ids == nullptr ? hn::Iota(di, candidates.Id(i))
                                                 : hn::LoadU(di, candidates.ids + i);
       const auto tie_kept =
           hn::And(hn::Eq(key, cut_key), hn::Not(hn::RebindMask(d, hn::Gt(id, cut_id))));

@@ -46,7 +46,7 @@ uint64_t StoreRelative(const float* logits, size_t n, float max, float inverse_t
                        float* relative);
 
 // Copies the logits that are at least `bound`, and their token ids, ascending; returns how many.
-// Both outputs: [n + kSlack].
+// Both outputs: [n + kSlack]. `chunk_max` null: every chunk is looked into.
 size_t CollectAtLeast(const float* logits, size_t n, const float* chunk_max, float bound,
                       float* keys, int32_t* ids);
 
@@ -54,14 +54,17 @@ size_t CountAbove(const float* logits, size_t n, float value);
 size_t CountAtLeast(const float* logits, size_t n, float value);
 
 // Candidates: a key (logit), a relative probability and a token id each, ascending by id.
-// `ids` null: the ids are 0 .. count - 1.
+// `ids` null: the ids are first_id and those that follow it.
 struct Candidates {
   const float* keys = nullptr;
   const float* relative = nullptr;
   const int32_t* ids = nullptr;
   size_t count = 0;
+  int32_t first_id = 0;
 
-  int32_t Id(size_t i) const { return ids == nullptr ? static_cast<int32_t>(i) : ids[i]; }
+  int32_t Id(size_t i) const {
+    return ids == nullptr ? first_id + static_cast<int32_t>(i) : ids[i];
+  }
 };
 
 // The lowest and the highest key among the candidates that weigh anything; low > high where none

@@ -4,6 +4,7 @@
 
 #include "runtime/sampling/logit_edits.h"
 #include "runtime/sampling/row_filters.h"
+#include "runtime/sampling/row_passes.h"
 #include "runtime/sampling/row_scores.h"
 
 namespace hocket {
@@ -60,7 +61,7 @@ RowResult SampleRow(std::span<float> logits, const RowRequest& request, RowScrat
                     std::span<TokenLogprob> top, std::span<RowCandidate> candidates) {
   const size_t n = logits.size();
   RowResult result;
-  const row_kernels::Scan model = row_kernels::ScanRow(logits.data(), n, scratch.chunk_max.data());
+  const row_kernels::Scan model = row_passes::ScanRow(logits.data(), n, scratch);
   if (model.has_nan) result.error = RowError::kNan;
   if (!model.has_nan && model.max == -kInfinity) result.error = RowError::kNoToken;
   if (result.error != RowError::kNone) return result;

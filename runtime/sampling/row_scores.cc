@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "runtime/sampling/row_passes.h"
+
 namespace hocket {
 namespace {
 
@@ -49,8 +51,7 @@ void Score(const float* logits, size_t n, const LogSoftmax& log_softmax, RowScra
 
 void ScoreBefore(const float* logits, size_t n, float max, RowScratch& scratch,
                  std::span<TokenLogprob> top, RowResult& result) {
-  const uint64_t sum = row_kernels::SumWeights(logits, n, scratch.chunk_max.data(), max, 1.0f,
-                                               scratch.chunk_sums.data());
+  const uint64_t sum = row_passes::SumWeights(logits, n, max, 1.0f, scratch);
   Score(logits, n, LogSoftmax(max, sum), scratch, top, result);
 }
 
@@ -83,8 +84,7 @@ void ScoreAfter(const float* logits, size_t n, float max, const KeptTokens& kept
 void FindCandidates(const float* logits, size_t n, float max, RowScratch& scratch,
                     std::span<TokenLogprob> top, std::span<RowCandidate> candidates,
                     RowResult& result) {
-  const uint64_t sum = row_kernels::SumWeights(logits, n, scratch.chunk_max.data(), max, 1.0f,
-                                               scratch.chunk_sums.data());
+  const uint64_t sum = row_passes::SumWeights(logits, n, max, 1.0f, scratch);
   const LogSoftmax log_softmax(max, sum);
   const size_t wanted = std::max(candidates.size(), top.size());
   for (const uint64_t packed : SortedTop(logits, n, wanted, scratch)) {
@@ -101,8 +101,7 @@ void FindCandidates(const float* logits, size_t n, float max, RowScratch& scratc
 void ScoreCandidatesBefore(const float* logits, size_t n, float max, RowScratch& scratch,
                            std::span<TokenLogprob> top, std::span<RowCandidate> candidates,
                            RowResult& result) {
-  const uint64_t sum = row_kernels::SumWeights(logits, n, scratch.chunk_max.data(), max, 1.0f,
-                                               scratch.chunk_sums.data());
+  const uint64_t sum = row_passes::SumWeights(logits, n, max, 1.0f, scratch);
   const LogSoftmax log_softmax(max, sum);
   for (RowCandidate& candidate : candidates) {
     candidate.score = log_softmax(logits[candidate.token]);

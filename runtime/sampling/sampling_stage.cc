@@ -63,7 +63,9 @@ void SamplingRows::Add(const Row& row) {
 SamplingStage::SamplingStage(int32_t vocabulary_size, int32_t threads)
     : vocabulary_size_(vocabulary_size), threads_(threads) {
   scratch_.reserve(threads);
-  for (int32_t i = 0; i < threads; ++i) scratch_.emplace_back(vocabulary_size_);
+  for (int32_t i = 0; i < threads; ++i) {
+    scratch_.emplace_back(vocabulary_size_, i == 0 ? threads : 1);
+  }
 }
 
 void SamplingStage::Run(std::span<float> logits, const SamplingRows& rows, int32_t threads) {
@@ -74,6 +76,8 @@ void SamplingStage::Run(std::span<float> logits, const SamplingRows& rows, int32
   top_begin_.resize(count);
   candidates_.resize(count == 0 ? 0 : rows.candidate_end_.back());
   candidate_begin_.resize(count);
+  // Alone, a row has all the threads.
+  scratch_[0].threads = count == 1 ? threads : 1;
   if (count == 1 || threads == 1) {
     for (int32_t row = 0; row < count; ++row) RunRow(logits, rows, row, scratch_[0]);
     return;

@@ -5,6 +5,8 @@
 #include <functional>
 #include <limits>
 
+#include "runtime/sampling/row_passes.h"
+
 namespace hocket {
 namespace {
 
@@ -29,8 +31,7 @@ float TopKBound(size_t k, size_t chunks, RowScratch& scratch) {
 // into scratch.order, the first min(k, n) of the row in front. Returns how many were collected.
 size_t SelectFirst(const float* logits, size_t n, size_t k, RowScratch& scratch) {
   const float bound = TopKBound(k, row_kernels::Chunks(n), scratch);
-  const size_t count = row_kernels::CollectAtLeast(logits, n, scratch.chunk_max.data(), bound,
-                                                   scratch.keys.data(), scratch.ids.data());
+  const size_t count = row_passes::CollectAtLeast(logits, n, bound, scratch);
   for (size_t i = 0; i < count; ++i) scratch.order[i] = PackOrder(scratch.keys[i], scratch.ids[i]);
   const auto begin = scratch.order.begin();
   if (k < count) std::nth_element(begin, begin + (k - 1), begin + count);
@@ -39,7 +40,7 @@ size_t SelectFirst(const float* logits, size_t n, size_t k, RowScratch& scratch)
 
 // The place of a token among the candidates.
 size_t PlaceOf(const Candidates& candidates, int32_t id) {
-  if (candidates.ids == nullptr) return id;
+  if (candidates.ids == nullptr) return id - candidates.first_id;
   return std::lower_bound(candidates.ids, candidates.ids + candidates.count, id) - candidates.ids;
 }
 
@@ -74,20 +75,23 @@ Nucleus EndWithinTies(const Candidates& candidates, float key, uint64_t need) {
 
 }  // namespace
 
-RowScratch::RowScratch(size_t vocabulary)
+RowScratch::RowScratch(size_t vocabulary, int32_t most_threads)
     : chunk_max(row_kernels::Chunks(vocabulary)),
       chunk_sums(row_kernels::Chunks(vocabulary)),
       bounds(row_kernels::Chunks(vocabulary)),
-      buckets(row_kernels::kBuckets),
-      order(vocabulary),
-      keys(vocabulary + row_kernels::kSlack),
-      relative(vocabulary + row_kernels::kSlack),
-      open_keys(vocabulary + row_kernels::kSlack),
-      open_relative(vocabulary + row_kernels::kSlack),
-      ids(vocabulary + row_kernels::kSlack),
-      open_ids(vocabulary + row_kernels::kSlack),
-      typicality(vocabulary + row_kernels::kSlack),
-      masked(vocabulary + row_kernels::kSlack) {
+      buckets(most_threads * row_kernels::kBuckets) {
+  const size_t segments = (vocabulary + row_passes::kSegment - 1) / row_passes::kSegment;
+  segment_max.resize(segments);
+  segment_sums.resize(segments);
+  segment_spreads.resize(segments);
+  order.resize(vocabulary);
+  const size_t room = vocabulary + (segments + 1) * row_kernels::kSlack;
+  for (std::vector<float>* values :
+       {&keys, &relative, &open_keys, &open_relative, &typicality, &masked}) {
+    values->resize(room);
+  }
+  ids.resize(room);
+  open_ids.resize(room);
   edited_ids.reserve(vocabulary);
   edited_logits.reserve(vocabulary);
 }
@@ -122,9 +126,7 @@ Nucleus SmallestSetReaching(const Candidates& candidates, uint64_t need, RowScra
     if (range.low == range.high) return ended(EndWithinTies(open, range.high, need - above));
     const Buckets buckets{range.high, static_cast<float>(kBuckets - 1) / (range.high - range.low)};
     if (!(buckets.scale > 0 && std::isfinite(buckets.scale))) break;
-    std::fill(scratch.buckets.begin(), scratch.buckets.end(), 0);
-    row_kernels::AddToBuckets(open.keys, open.relative, open.count, buckets,
-                              scratch.buckets.data());
+    row_passes::SumBuckets(open, buckets, scratch);
     int32_t bucket = 0;
     while (above + scratch.buckets[bucket] < need) above += scratch.buckets[bucket++];
     open.count = row_kernels::KeepBucket(open, buckets, bucket, scratch.open_keys.data(),

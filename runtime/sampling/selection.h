@@ -10,20 +10,27 @@
 #include <span>
 #include <vector>
 
+#include "runtime/sampling/filter_kernels.h"
 #include "runtime/sampling/row_kernels.h"
 
 namespace hocket {
 
 // Everything that work on one row needs, allocated once for a vocabulary.
 struct RowScratch {
-  explicit RowScratch(size_t vocabulary);
+  // `most_threads`: how many may work on a row of it together.
+  explicit RowScratch(size_t vocabulary, int32_t most_threads = 1);
+
+  int32_t threads = 1;  // That work on the row, at most most_threads.
 
   std::vector<float> chunk_max;      // [chunks]
   std::vector<uint64_t> chunk_sums;  // [chunks]
   std::vector<float> bounds;         // [chunks], for the selection of a bound.
-  std::vector<uint64_t> buckets;     // [kBuckets], weights by key.
-  std::vector<uint64_t> order;       // [vocabulary], packed (logit, id).
-  // The candidates, and those still undecided; [vocabulary + slack] each.
+  std::vector<uint64_t> buckets;     // [most_threads, kBuckets], weights by key.
+  std::vector<float> segment_max;    // [segments], see row_passes.h,
+  std::vector<uint64_t> segment_sums;
+  std::vector<row_kernels::Spread> segment_spreads;
+  std::vector<uint64_t> order;  // [vocabulary], packed (logit, id).
+  // The candidates, and those still undecided; [vocabulary + slack of each segment] each.
   std::vector<float> keys, relative, open_keys, open_relative;
   std::vector<int32_t> ids, open_ids;
   std::vector<float> typicality;     // [vocabulary + slack], of the candidates.

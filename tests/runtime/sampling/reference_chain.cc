@@ -72,10 +72,11 @@ std::vector<TokenId> Typical(const std::vector<TokenId>& kept, const std::vector
   for (const TokenId id : kept) {
     if (probabilities[id] > 0) entropy -= probabilities[id] * std::log(probabilities[id]);
   }
-  const auto distance = [&](TokenId id) {
-    return probabilities[id] > 0 ? std::abs(-std::log(probabilities[id]) - entropy)
-                                 : std::numeric_limits<double>::infinity();
-  };
+  std::vector<double> distances(logits.size(), std::numeric_limits<double>::infinity());
+  for (const TokenId id : kept) {
+    if (probabilities[id] > 0) distances[id] = std::abs(-std::log(probabilities[id]) - entropy);
+  }
+  const auto distance = [&](TokenId id) { return distances[id]; };
   std::vector<TokenId> order = kept;
   std::sort(order.begin(), order.end(), [&](TokenId a, TokenId b) {
     // Equal logits are equally typical, whatever rounding says.
@@ -90,9 +91,11 @@ std::vector<TokenId> Typical(const std::vector<TokenId>& kept, const std::vector
       ambiguous = true;
     }
   }
+  std::vector<bool> is_typical(logits.size());
+  for (const TokenId id : typical) is_typical[id] = true;
   std::vector<TokenId> result;
   for (const TokenId id : kept) {
-    if (std::find(typical.begin(), typical.end(), id) != typical.end()) result.push_back(id);
+    if (is_typical[id]) result.push_back(id);
   }
   return result;
 }

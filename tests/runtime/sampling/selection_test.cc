@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include "tests/runtime/sampling/reference_sampler.h"
@@ -97,6 +98,28 @@ TEST(SmallestSetReaching, AgreesWithASortForEveryNeed) {
     ASSERT_EQ(got.cut.key, expected.cut.key) << kind << ", n " << n << ", need " << need;
     ASSERT_EQ(got.cut.id, expected.cut.id) << kind << ", n " << n << ", need " << need;
     ASSERT_EQ(row_kernels::SumKept(all, got.cut, row.scratch.chunk_sums.data()), got.weight);
+  }
+}
+
+// Most buckets hold nothing and one nearly all, at every scale.
+TEST(SmallestSetReaching, AgreesWithASortForKeysThatCrowdTogether) {
+  const uint64_t seed = 92;
+  SCOPED_TRACE(testing::Message() << "seed " << seed);
+  std::mt19937_64 random(seed);
+  for (int round = 0; round < 50; ++round) {
+    std::vector<float> keys(2000 + random() % 3000);
+    for (float& key : keys) key = -std::exp2(static_cast<float>(random() % 140) - 138);
+    Row row(std::move(keys));
+    const size_t n = row.logits.size();
+    const uint64_t total = row_kernels::StoreRelative(row.logits.data(), n, row.scan.max, 1.0f,
+                                                      row.scratch.relative.data());
+    const uint64_t need = 1 + random() % total;
+    const Candidates all{row.logits.data(), row.scratch.relative.data(), nullptr, n};
+    const Nucleus expected = SortedNucleus(all, need);
+    const Nucleus got = SmallestSetReaching(all, need, row.scratch);
+    ASSERT_EQ(got.weight, expected.weight) << "need " << need;
+    ASSERT_EQ(got.cut.key, expected.cut.key) << "need " << need;
+    ASSERT_EQ(got.cut.id, expected.cut.id) << "need " << need;
   }
 }
 
