@@ -66,6 +66,13 @@ Loaded LoadWith(Precision precision, KvPrecision kv, int32_t threads) {
     spec->output.logprobs = true;
     spec->output.top_logprobs = 2;
     spec->output.prompt_logprobs = i % 2 == 0;
+    if (i == 8) {  // A beam search; its blocks and a neighbour's are more than a crowded run has.
+      spec->beam = BeamSettings{.width = 3, .returned = 2};
+      spec->sampling.repetition_penalty = 1.3f;
+      spec->stopping.max_new_tokens = 24;
+      request.choices = 3;
+      request.beam = true;
+    }
     request.max_new_tokens = spec->stopping.max_new_tokens;
     request.spec = std::move(spec);
     loaded.requests.push_back(std::move(request));
