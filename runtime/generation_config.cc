@@ -43,12 +43,15 @@ absl::StatusOr<std::vector<TokenId>> EndOfTextTokens(const nlohmann::json& objec
   return tokens;
 }
 
-double Number(JsonFields& fields, const std::string& name, double fallback) {
+// Leaves `setting` as it is where the file does not say.
+void ReadNumber(JsonFields& fields, const std::string& name, float& setting) {
   const nlohmann::json* value = fields.Find(name);
-  if (value == nullptr) return fallback;
-  if (value->is_number()) return value->get<double>();
-  fields.Fail(name, "is not a number");
-  return fallback;
+  if (value == nullptr) return;
+  if (value->is_number()) {
+    setting = value->get<float>();
+  } else {
+    fields.Fail(name, "is not a number");
+  }
 }
 
 absl::StatusOr<SamplingSettings> DefaultSampling(const nlohmann::json& object,
@@ -56,11 +59,15 @@ absl::StatusOr<SamplingSettings> DefaultSampling(const nlohmann::json& object,
   SamplingSettings sampling;
   JsonFields fields(object, path);
   if (fields.Bool("do_sample", true)) {
-    sampling.temperature = static_cast<float>(Number(fields, "temperature", sampling.temperature));
-    sampling.top_p = static_cast<float>(Number(fields, "top_p", sampling.top_p));
-    const double top_k = Number(fields, "top_k", sampling.top_k);
+    ReadNumber(fields, "temperature", sampling.temperature);
+    ReadNumber(fields, "top_p", sampling.top_p);
+    ReadNumber(fields, "min_p", sampling.min_p);
+    ReadNumber(fields, "typical_p", sampling.typical_p);
+    ReadNumber(fields, "repetition_penalty", sampling.repetition_penalty);
+    float top_k = 0;
+    ReadNumber(fields, "top_k", top_k);
     // -1 and 0 are both in use for "all"; no vocabulary is larger than the upper bound.
-    sampling.top_k = static_cast<int32_t>(std::clamp(top_k, 0.0, 1e9));
+    sampling.top_k = static_cast<int32_t>(std::clamp(top_k, 0.0f, 1e9f));
   }
   if (!fields.status().ok()) return fields.status();
   if (const absl::Status valid = sampling.Validate(); !valid.ok()) {

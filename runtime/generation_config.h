@@ -13,8 +13,9 @@ namespace hocket {
 
 struct GenerationConfig {
   std::vector<TokenId> end_of_text_tokens;  // Sorted, each once.
-  // The folder's recommended temperature, top_k and top_p, unless it says "do_sample": false: it
-  // then recommends nothing, and these are SamplingSettings' own defaults.
+  // The folder's recommended temperature, top_k, top_p, min_p, typical_p and repetition_penalty,
+  // unless it says "do_sample": false: it then recommends nothing, and these are SamplingSettings'
+  // own defaults.
   SamplingSettings default_sampling;
 };
 

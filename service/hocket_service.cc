@@ -31,6 +31,9 @@ v1::Model DescribeModel(const std::string& name, const ModelInfo& info, bool cha
   sampling.set_temperature(info.default_sampling.temperature);
   sampling.set_top_k(info.default_sampling.top_k);
   sampling.set_top_p(info.default_sampling.top_p);
+  sampling.set_min_p(info.default_sampling.min_p);
+  sampling.set_typical_p(info.default_sampling.typical_p);
+  sampling.set_repetition_penalty(info.default_sampling.repetition_penalty);
   model.set_kv_cache_bytes(info.kv_cache_bytes);
   model.set_kv_blocks(info.kv_blocks);
   model.set_kv_block_tokens(block_tokens);

@@ -53,6 +53,23 @@ TEST_F(GenerationConfigTest, TakesTheRecommendedSampling) {
   EXPECT_EQ(sampling.top_p, 0.95f);
 }
 
+TEST_F(GenerationConfigTest, TakesTheRecommendedFiltersAndPenalty) {
+  Write("config.json", "{}");
+  Write("generation_config.json",
+        R"({"min_p": 0.05, "typical_p": 0.9, "repetition_penalty": 1.1, "top_k": null})");
+  SamplingSettings sampling = Read()->default_sampling;
+  EXPECT_EQ(sampling.min_p, 0.05f);
+  EXPECT_EQ(sampling.typical_p, 0.9f);
+  EXPECT_EQ(sampling.repetition_penalty, 1.1f);
+  EXPECT_EQ(sampling.top_k, 0);
+  Write("generation_config.json",
+        R"({"do_sample": false, "min_p": 0.05, "typical_p": 0.9, "repetition_penalty": 1.1})");
+  sampling = Read()->default_sampling;
+  EXPECT_EQ(sampling.min_p, 0);
+  EXPECT_EQ(sampling.typical_p, 1);
+  EXPECT_EQ(sampling.repetition_penalty, 1);
+}
+
 TEST_F(GenerationConfigTest, RecommendsNothingWhenItSaysNotToSample) {
   Write("config.json", "{}");
   Write("generation_config.json", R"({"do_sample": false, "temperature": 0.6, "top_k": 20})");
@@ -74,6 +91,10 @@ TEST_F(GenerationConfigTest, NamesTheFileAndTheFieldThatIsWrong) {
   expect(R"({"eos_token_id": 100})", "outside the vocabulary of 100");
   expect(R"({"temperature": "hot"})", "temperature");
   expect(R"({"top_p": 3})", "top_p");
+  expect(R"({"min_p": -0.5})", "min_p");
+  expect(R"({"typical_p": 0})", "typical_p");
+  expect(R"({"repetition_penalty": "some"})", "repetition_penalty");
+  expect(R"({"repetition_penalty": 0})", "repetition_penalty");
 }
 
 }  // namespace
