@@ -17,7 +17,7 @@ namespace hocket::row_passes {
 inline constexpr size_t kSegment = 64 * row_kernels::kChunk;  // Tokens.
 
 // Rows shorter than this are one thread's: waking others costs more than they save.
-inline constexpr size_t kSharedFrom = 4 * kSegment;
+inline constexpr size_t kSharedFrom = 8 * kSegment;
 
 // As the kernels of the same names say; chunk arrays are the scratch's, [Chunks(n)].
 row_kernels::Scan ScanRow(const float* logits, size_t n, RowScratch& scratch);

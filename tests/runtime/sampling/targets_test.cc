@@ -1,12 +1,15 @@
-// The same bits from every instruction set that this machine can run.
+// The same bits from every instruction set that this machine can run, where products are fused, and
+// the documented distribution from all of them.
 #include <gtest/gtest.h>
 #include <hwy/targets.h>
 
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <cmath>
 
 #include "runtime/sampling/row_sampler.h"
+#include "tests/runtime/sampling/reference_chain.h"
 #include "tests/runtime/sampling/reference_sampler.h"
 
 namespace hocket {
@@ -73,6 +76,43 @@ TEST(Targets, GiveTheSameBitsWhereverProductsAreFused) {
     ++compared;
   }
   RecordProperty("targets", compared);
+}
+
+// Those without fused multiply-add too, whose weights may differ in the last unit.
+TEST(Targets, DrawAsTheReferenceDoesOnEachOfThem) {
+  const uint64_t seed = 1801;
+  for (int64_t targets = hwy::SupportedTargets() & HWY_TARGETS; targets != 0;
+       targets &= targets - 1) {
+    const int64_t target = targets & -targets;
+    hwy::SetSupportedTargetsForTest(target);
+    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+    std::mt19937_64 random(seed);
+    for (int round = 0; round < 100; ++round) {
+      std::string kind;
+      std::vector<float> logits = RandomLogits(random, 1 + random() % 3000, &kind);
+      RowRequest request;
+      request.temperature = 0.1f * static_cast<float>(1 + random() % 20);
+      request.top_k = random() % 3 == 0 ? 1 + random() % 100 : 0;
+      request.top_p = random() % 2 == 0 ? 1.0f : 0.9f;
+      request.min_p = random() % 3 == 0 ? 0.01f : 0.0f;
+      request.typical_p = random() % 3 == 0 ? 0.8f : 1.0f;
+      request.top_n_sigma = random() % 4 == 0 ? 1.5f : 0.0f;
+      request.xtc_threshold = random() % 3 == 0 ? 0.05f : 0.0f;
+      request.random = random();
+      request.scored = request.scored_after = true;
+      SCOPED_TRACE(testing::Message() << hwy::TargetName(target) << ", seed " << seed << ", round "
+                                      << round << ", " << kind);
+      const ReferenceRow expected = RunReference(logits, request);
+      RowScratch scratch(logits.size());
+      const RowResult result = SampleRow(logits, request, scratch, {});
+      ASSERT_EQ(result.error, RowError::kNone);
+      if (expected.ambiguous || request.top_k == 1) continue;
+      EXPECT_TRUE(DrawnBy(expected.probabilities, result.token, request.random, 1e-5));
+      EXPECT_NEAR(std::exp(result.logprob), expected.probabilities[result.token], 3e-6);
+    }
+  }
+  hwy::SetSupportedTargetsForTest(0);
+  hwy::GetChosenTarget().DeInit();
 }
 
 }  // namespace
