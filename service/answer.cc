@@ -1,7 +1,9 @@
 #include "service/answer.h"
 
 #include <algorithm>
+#include <optional>
 #include <span>
+#include <string_view>
 #include <utility>
 
 #include "absl/time/time.h"
@@ -55,12 +57,22 @@ void AddFirstToken(const AnswerContext& context, Scores* to) {
   }
 }
 
-// Finished and Choice name the same three fields.
+// How many bytes of the UTF-8 `text` are whole characters within `most`, which is at least 4.
+size_t CharactersWithin(std::string_view text, size_t most) {
+  if (text.size() <= most) return text.size();
+  size_t bytes = most;
+  while (bytes > 0 && (static_cast<unsigned char>(text[bytes]) & 0xc0) == 0x80) --bytes;
+  return bytes > 0 ? bytes : most;
+}
+
+// Finished and Choice name the same fields.
 template <typename Message>
 void SetFinish(const Finish& finish, Message* to) {
   to->set_finish_reason(FinishReasonOf(finish.reason));
   if (finish.reason == FinishReason::kStopString) to->set_stop_string(finish.stop_string);
   if (finish.stop_token) to->set_stop_token(*finish.stop_token);
+  if (finish.total_logprob) to->set_total_logprob(*finish.total_logprob);
+  if (finish.score) to->set_score(*finish.score);
 }
 
 template <typename Response>
@@ -109,7 +121,7 @@ void StreamAnswer::AddPromptScores(const EventBatch& batch, const AnswerContext&
   if (!context.request.spec->output.prompt_logprobs) return;
   // A prompt of one token has a list of one, without a score.
   const bool whole_prompt_is_first = context.request.prompt->size() == 1 && batch.started;
-  std::span<const TokenScore> scores = batch.output.prompt_scores;
+  std::span<const TokenScore> scores = batch.prompt_scores;
   if (scores.empty() && !whole_prompt_is_first) return;
   bool first = !std::exchange(prompt_scores_begun_, true);
   do {
@@ -125,7 +137,6 @@ std::vector<v1::StreamGenerateResponse> StreamAnswer::Messages(EventBatch batch,
                                                                const AnswerContext& context) {
   std::vector<v1::StreamGenerateResponse> messages;
   if (batch.refused) return messages;
-  const AnswerDetail& detail = context.request.detail;
   if (batch.started) {
     v1::Started& started = *messages.emplace_back().mutable_started();
     started.set_request_id(context.request.request_id);
@@ -136,31 +147,64 @@ std::vector<v1::StreamGenerateResponse> StreamAnswer::Messages(EventBatch batch,
     SetDuration(batch.started->queued, started.mutable_queued());
   }
   AddPromptScores(batch, context, messages);
-  Outcome& output = batch.output;
-  const bool shown = !output.text.empty() || !output.scores.empty() ||
-                     (detail.token_ids && !output.tokens.empty());
-  if (shown) {
-    v1::Delta& delta = *messages.emplace_back().mutable_delta();
-    delta.set_text(std::move(output.text));
-    if (detail.token_ids) {
-      delta.mutable_token_ids()->Add(output.tokens.begin(), output.tokens.end());
-    }
-    AddScores(output.scores, context, delta.mutable_logprobs());
-  }
-  if (batch.finished) {
+  const auto choices = static_cast<size_t>(context.request.shape.choices);
+  finishes_.resize(choices);
+  told_.resize(choices);
+  for (Outcome& choice : batch.choices) {
+    AddDeltas(choice, context, messages);
+    if (!choice.finish) continue;
+    finishes_[choice.choice_index] = std::move(choice.finish);
+    if (++finished_choices_ == context.request.shape.choices) continue;
     v1::Finished& finished = *messages.emplace_back().mutable_finished();
-    SetFinish(batch.finished->finish, &finished);
-    SetUsage(batch.finished->usage, finished.mutable_usage());
-    SetTimings(batch.finished->timings, finished.mutable_timings());
-    if (std::optional<v1::Resume> resume = ResumeOf(batch)) {
-      *finished.mutable_resume() = *std::move(resume);
-    }
+    finished.set_choice_index(choice.choice_index);
+    SetFinish(*finishes_[choice.choice_index], &finished);
+    told_[choice.choice_index] = true;
+  }
+  if (!batch.finished) return messages;
+  AddEnd(*batch.finished, context, messages);
+  if (std::optional<v1::Resume> resume = ResumeOf(batch, context)) {
+    *messages.back().mutable_finished()->mutable_resume() = *std::move(resume);
   }
   return messages;
 }
 
-std::optional<v1::Resume> ResumeOf(const EventBatch& batch) {
-  if (!batch.finished || batch.finished->finish.reason != FinishReason::kShutdown) {
+void StreamAnswer::AddDeltas(const Outcome& choice, const AnswerContext& context,
+                             std::vector<v1::StreamGenerateResponse>& messages) const {
+  std::string_view text = choice.text;
+  std::span<const TokenId> tokens = choice.tokens;
+  if (!context.request.detail.token_ids) tokens = {};
+  std::span<const TokenScore> scores = choice.scores;
+  while (!text.empty() || !tokens.empty() || !scores.empty()) {
+    v1::Delta& delta = *messages.emplace_back().mutable_delta();
+    delta.set_choice_index(choice.choice_index);
+    const size_t bytes = CharactersWithin(text, kTextBytesPerMessage);
+    delta.set_text(text.data(), bytes);
+    text.remove_prefix(bytes);
+    const auto some_tokens = tokens.first(std::min(tokens.size(), kTokensPerMessage));
+    delta.mutable_token_ids()->Add(some_tokens.begin(), some_tokens.end());
+    tokens = tokens.subspan(some_tokens.size());
+    const auto some_scores = scores.first(std::min(scores.size(), kTokensPerMessage));
+    AddScores(some_scores, context, delta.mutable_logprobs());
+    scores = scores.subspan(some_scores.size());
+  }
+}
+
+void StreamAnswer::AddEnd(const FinishedEvent& end, const AnswerContext& context,
+                          std::vector<v1::StreamGenerateResponse>& messages) {
+  for (int32_t i = 0; i < context.request.shape.choices; ++i) {
+    if (told_[i]) continue;
+    v1::Finished& finished = *messages.emplace_back().mutable_finished();
+    finished.set_choice_index(i);
+    SetFinish(finishes_[i].value_or(end.finish), &finished);
+  }
+  v1::Finished& last = *messages.back().mutable_finished();
+  SetUsage(end.usage, last.mutable_usage());
+  SetTimings(end.timings, last.mutable_timings());
+}
+
+std::optional<v1::Resume> ResumeOf(const EventBatch& batch, const AnswerContext& context) {
+  if (!batch.finished || batch.finished->finish.reason != FinishReason::kShutdown ||
+      context.request.shape.sequences > 1) {
     return std::nullopt;
   }
   v1::Resume resume;
@@ -175,15 +219,21 @@ v1::GenerateResponse GenerateAnswer(const EventBatch& batch, const AnswerContext
   *response.mutable_settings() = context.request.effective;
   if (context.request.spec->output.prompt_logprobs) {
     AddFirstToken(context, response.mutable_prompt_scores());
-    AddScores(batch.output.prompt_scores, context, response.mutable_prompt_scores());
+    AddScores(batch.prompt_scores, context, response.mutable_prompt_scores());
   }
-  v1::Choice& choice = *response.add_choices();
-  choice.set_text(batch.output.text);
-  if (context.request.detail.token_ids) {
-    choice.mutable_token_ids()->Add(batch.output.tokens.begin(), batch.output.tokens.end());
+  const Outcome nothing;
+  for (int32_t i = 0; i < context.request.shape.choices; ++i) {
+    const Outcome* given = batch.Choice(i);
+    const Outcome& from = given == nullptr ? nothing : *given;
+    v1::Choice& choice = *response.add_choices();
+    choice.set_index(i);
+    choice.set_text(from.text);
+    if (context.request.detail.token_ids) {
+      choice.mutable_token_ids()->Add(from.tokens.begin(), from.tokens.end());
+    }
+    AddScores(from.scores, context, choice.mutable_logprobs());
+    if (batch.finished) SetFinish(from.finish.value_or(batch.finished->finish), &choice);
   }
-  AddScores(batch.output.scores, context, choice.mutable_logprobs());
-  if (batch.finished) SetFinish(batch.finished->finish, &choice);
   return response;
 }
 
@@ -191,9 +241,9 @@ v1::ScoreResponse ScoreAnswer(const EventBatch& batch, const AnswerContext& cont
   v1::ScoreResponse response;
   SetCommon(batch, context, &response);
   AddFirstToken(context, response.mutable_scores());
-  AddScores(batch.output.prompt_scores, context, response.mutable_scores());
+  AddScores(batch.prompt_scores, context, response.mutable_scores());
   double total = 0;
-  for (const TokenScore& score : batch.output.prompt_scores) total += score.logprob;
+  for (const TokenScore& score : batch.prompt_scores) total += score.logprob;
   response.set_total_logprob(total);
   return response;
 }
@@ -205,7 +255,7 @@ v1::EmbedResponse EmbedAnswer(const EventBatch& batch, const AnswerContext& cont
   response.set_pooling(output.embedding == EmbeddingPooling::kLastToken ? v1::POOLING_LAST_TOKEN
                                                                         : v1::POOLING_MEAN);
   response.set_normalized(output.normalize_embedding);
-  response.mutable_embedding()->Add(batch.output.embedding.begin(), batch.output.embedding.end());
+  response.mutable_embedding()->Add(batch.embedding.begin(), batch.embedding.end());
   return response;
 }
 

@@ -33,8 +33,7 @@ Call::Call(const CallParts& parts, absl::string_view method, bool streams, absl:
       streams_(streams),
       deadline_(deadline),
       tenant_(std::move(tenant)),
-      received_(absl::Now()),
-      last_token_(absl::InfinitePast()) {
+      received_(absl::Now()) {
   context_.model_name = parts.validator->model_name();
   context_.text = parts.text;
 }
@@ -93,20 +92,25 @@ void Call::Submit(const Validate& validate) {
 }
 
 absl::Status Call::SubmitToEngine() {
-  const ValidRequest& request = context_.request;
-  const absl::Status status =
-      parts_.engine->Submit({.id = request.request_id,
-                             .prompt = request.prompt,
-                             .resumed = request.resumed,
-                             .max_new_tokens = request.max_new_tokens,
-                             .spec = request.spec,
-                             .deadline = deadline_,
-                             .priority = request.scheduling.priority,
-                             .tenant = tenant_,
-                             .tenant_weight = 1,
-                             .cache_salt = CacheSaltOf(request.scheduling, tenant_),
-                             .needs_whole_prompt = NeedsWholePrompt(request.spec->output),
-                             .sink = shared_from_this()});
+  const ValidRequest& valid = context_.request;
+  {
+    std::lock_guard lock(mutex_);
+    pending_.Expect(valid.shape.choices, valid.shape.ranked);
+  }
+  Request request;
+  request.id = valid.request_id;
+  request.prompt = valid.prompt;
+  request.resumed = valid.resumed;
+  request.max_new_tokens = valid.max_new_tokens;
+  request.spec = valid.spec;
+  valid.shape.Apply(request);
+  request.deadline = deadline_;
+  request.priority = valid.scheduling.priority;
+  request.tenant = tenant_;
+  request.cache_salt = CacheSaltOf(valid.scheduling, tenant_);
+  request.needs_whole_prompt = NeedsWholePrompt(valid.spec->output);
+  request.sink = shared_from_this();
+  const absl::Status status = parts_.engine->Submit(std::move(request));
   const std::optional<Refusal> refusal = RefusalOf(status);
   if (!refusal.has_value()) return status;
   parts_.metrics->CountRefusal(RefusalName(*refusal));
@@ -150,17 +154,20 @@ void Call::OnStarted(const StartedEvent& event) {
   if (streams_) Schedule();
 }
 
-void Call::OnOutcome(Outcome outcome) {
-  if (!outcome.tokens.empty()) {
-    const absl::Time now = absl::Now();
-    if (last_token_ == absl::InfinitePast()) {
-      parts_.metrics->ObserveFirstToken(now - received_);
-    } else {
-      parts_.metrics->ObserveNextToken(now - last_token_);
-    }
-    last_token_ = now;
-    parts_.metrics->CountGeneratedTokens(static_cast<int64_t>(outcome.tokens.size()));
+void Call::ObserveTokens(const Outcome& outcome) {
+  const absl::Time now = absl::Now();
+  if (last_tokens_.empty()) parts_.metrics->ObserveFirstToken(now - received_);
+  const auto choice = static_cast<size_t>(outcome.choice_index);
+  if (last_tokens_.size() <= choice) last_tokens_.resize(choice + 1, absl::InfinitePast());
+  if (last_tokens_[choice] != absl::InfinitePast()) {
+    parts_.metrics->ObserveNextToken(now - last_tokens_[choice]);
   }
+  last_tokens_[choice] = now;
+  parts_.metrics->CountGeneratedTokens(static_cast<int64_t>(outcome.tokens.size()));
+}
+
+void Call::OnOutcome(Outcome outcome) {
+  if (!outcome.tokens.empty()) ObserveTokens(outcome);
   std::lock_guard lock(mutex_);
   pending_.Add(std::move(outcome));
   if (streams_) Schedule();

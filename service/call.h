@@ -9,6 +9,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -73,6 +74,7 @@ class Call : public Sink, public Deliverable, public std::enable_shared_from_thi
   using Validate = std::function<absl::StatusOr<ValidRequest>()>;
 
   void Submit(const Validate& validate);
+  void ObserveTokens(const Outcome& outcome);  // Engine thread only.
   absl::Status SubmitToEngine();
   absl::Status Abandoned() const;  // Why the request is no longer wanted, or OK.
   void Release();                  // Of the id, with mutex_ held.
@@ -102,7 +104,7 @@ class Call : public Sink, public Deliverable, public std::enable_shared_from_thi
   bool cancelled_ = false;
   bool ended_ = false;
 
-  absl::Time last_token_;  // Engine thread only.
+  std::vector<absl::Time> last_tokens_;  // By choice. Engine thread only.
 };
 
 }  // namespace hocket

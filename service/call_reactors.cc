@@ -118,7 +118,7 @@ class UnaryReactor final : public Call, public grpc::ServerUnaryReactor {
   void Send(EventBatch batch, std::optional<absl::Status> end) override {
     if (!end) return BatchSent();  // A unary call delivers once, at its end.
     if (end->ok()) *response_ = fold_(batch, context());
-    if (const std::optional<v1::Resume> resume = ResumeOf(batch);
+    if (const std::optional<v1::Resume> resume = ResumeOf(batch, context());
         resume && resume->ByteSizeLong() <= kMaxResumeTrailerBytes) {
       context_->AddTrailingMetadata("hocket-resume-bin", resume->SerializeAsString());
     }

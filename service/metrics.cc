@@ -89,7 +89,7 @@ Metrics::Metrics(prometheus::Registry* registry, const ModelInfo& info)
                                         "From the call's arrival to its first token.",
                                         LatencyBuckets())),
       inter_token_seconds_(OneHistogram(registry, "hocket_inter_token_seconds",
-                                        "Between two tokens of one request.", LatencyBuckets())),
+                                        "Between two tokens of one choice.", LatencyBuckets())),
       request_seconds_(OneHistogram(registry, "hocket_request_seconds",
                                     "From the call's arrival to its end in the engine.",
                                     LatencyBuckets())),
@@ -121,6 +121,10 @@ Metrics::Metrics(prometheus::Registry* registry, const ModelInfo& info)
       schedule_seconds_(Phase(registry, "schedule")),
       preemptions_(OneCounter(registry, "hocket_preemptions_total",
                               "Sequences that gave their blocks back to be recomputed.")),
+      draft_tokens_(OneCounter(registry, "hocket_draft_tokens_total",
+                               "Tokens guessed by speculation and checked.")),
+      accepted_draft_tokens_(OneCounter(registry, "hocket_accepted_draft_tokens_total",
+                                        "Of those, the ones that were drawn.")),
       prefix_queries_(OneCounter(registry, "hocket_prefix_cache_queries_total",
                                  "Requests whose prompt was looked up in the prefix cache.")),
       prefix_hits_(OneCounter(registry, "hocket_prefix_cache_hits_total",
@@ -169,6 +173,8 @@ void Metrics::OnStep(const StepObservation& step) {
   text_seconds_.Increment(step.timings.text_seconds);
   schedule_seconds_.Increment(absl::ToDoubleSeconds(step.duration - step.execute));
   Reach(preemptions_, step.stats.preemptions);
+  Reach(draft_tokens_, step.stats.draft_tokens);
+  Reach(accepted_draft_tokens_, step.stats.accepted_draft_tokens);
   Reach(prefix_queries_, step.stats.prefix_cache.queries);
   Reach(prefix_hits_, step.stats.prefix_cache.hits);
   Reach(prefix_saved_tokens_, step.stats.prefix_cache.saved_tokens);

@@ -72,6 +72,8 @@ class Metrics : public EngineObserver {
   prometheus::Counter& text_seconds_;
   prometheus::Counter& schedule_seconds_;
   prometheus::Counter& preemptions_;
+  prometheus::Counter& draft_tokens_;
+  prometheus::Counter& accepted_draft_tokens_;
   prometheus::Counter& prefix_queries_;
   prometheus::Counter& prefix_hits_;
   prometheus::Counter& prefix_saved_tokens_;

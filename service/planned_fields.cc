@@ -10,7 +10,7 @@ namespace hocket {
 namespace {
 
 constexpr absl::string_view kPlannedFields[] = {
-    "choices.best_of", "beam_search", "context.kept_tokens", "adapter", "speculation",
+    "adapter",
 };
 
 bool IsPresent(const google::protobuf::Message& root, absl::string_view path) {

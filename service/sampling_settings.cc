@@ -117,6 +117,27 @@ absl::Status ReadTokenLists(const v1::SamplingSettings& in, const ModelInfo& inf
   return status;
 }
 
+// Beam search takes the likeliest texts: what would change how tokens are drawn is a mistake.
+absl::Status CheckNothingDraws(const SamplingSettings& settings) {
+  const absl::string_view name = DrawSettingInUse(settings);
+  if (name.empty()) return absl::OkStatus();
+  const std::pair<absl::string_view, double> values[] = {{"temperature", settings.temperature},
+                                                         {"top_k", settings.top_k},
+                                                         {"top_p", settings.top_p},
+                                                         {"min_p", settings.min_p},
+                                                         {"typical_p", settings.typical_p},
+                                                         {"top_n_sigma", settings.top_n_sigma}};
+  for (const auto& [field, value] : values) {
+    if (field != name) continue;
+    const bool off_at_1 = name == "top_p" || name == "typical_p";
+    return FieldError(absl::StrCat("sampling.", name),
+                      absl::StrCat(value, " with beam_search, which draws nothing; only ",
+                                   off_at_1 ? 1 : 0, " is taken"));
+  }
+  return FieldError(absl::StrCat("sampling.", name),
+                    "is set with beam_search, which draws nothing; leave it out");
+}
+
 // Whether any token is left that a request may draw.
 absl::Status CheckSomeTokenIsLeft(const SamplingSettings& settings) {
   if (settings.allowed_tokens.empty()) return absl::OkStatus();
@@ -130,9 +151,30 @@ absl::Status CheckSomeTokenIsLeft(const SamplingSettings& settings) {
 
 }  // namespace
 
-absl::StatusOr<SamplingSettings> ReadSampling(const v1::SamplingSettings& in,
-                                              const ModelInfo& info) {
-  SamplingSettings out = info.default_sampling;
+SamplingSettings WithoutDraw(SamplingSettings settings) {
+  settings.temperature = 0;
+  settings.top_k = 0;
+  settings.top_p = 1;
+  settings.min_p = 0;
+  settings.typical_p = 1;
+  settings.top_n_sigma = 0;
+  settings.xtc.reset();
+  return settings;
+}
+
+absl::string_view DrawSettingInUse(const SamplingSettings& settings) {
+  if (settings.temperature != 0) return "temperature";
+  if (settings.top_k != 0) return "top_k";
+  if (settings.top_p != 1) return "top_p";
+  if (settings.min_p != 0) return "min_p";
+  if (settings.typical_p != 1) return "typical_p";
+  if (settings.top_n_sigma != 0) return "top_n_sigma";
+  return settings.xtc ? "xtc" : "";
+}
+
+absl::StatusOr<SamplingSettings> ReadSampling(const v1::SamplingSettings& in, const ModelInfo& info,
+                                              bool draws) {
+  SamplingSettings out = draws ? info.default_sampling : WithoutDraw(info.default_sampling);
   out.seed = in.has_seed() ? in.seed() : DrawSeed();
   ReadFilters(in, out);
   absl::Status status = CheckFilters(out);
@@ -140,6 +182,7 @@ absl::StatusOr<SamplingSettings> ReadSampling(const v1::SamplingSettings& in,
   status.Update(ReadDry(in, info, out));
   status.Update(ReadTokenLists(in, info, out));
   status.Update(CheckSomeTokenIsLeft(out));
+  if (!draws) status.Update(CheckNothingDraws(out));
   if (!status.ok()) return status;
   return out;
 }

@@ -5,6 +5,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "hocket/v1/generation.pb.h"
 #include "runtime/generation_spec.h"
 #include "runtime/model_runtime.h"
@@ -12,9 +13,16 @@
 
 namespace hocket {
 
-// INVALID_ARGUMENT naming the field, its value and the range.
-absl::StatusOr<SamplingSettings> ReadSampling(const v1::SamplingSettings& in,
-                                              const ModelInfo& info);
+// `settings` without a draw: greedy, and with every filter off. Biases, bans and penalties stay.
+SamplingSettings WithoutDraw(SamplingSettings settings);
+
+// The name of the first setting, temperature and filters, that needs a draw to act; empty for none.
+absl::string_view DrawSettingInUse(const SamplingSettings& settings);
+
+// INVALID_ARGUMENT naming the field, its value and the range. Where nothing `draws` (beam search),
+// the model's recommendations about the draw do not count and the request's own are refused.
+absl::StatusOr<SamplingSettings> ReadSampling(const v1::SamplingSettings& in, const ModelInfo& info,
+                                              bool draws = true);
 
 // Every setting as used.
 v1::SamplingSettings EchoSampling(const SamplingSettings& settings);

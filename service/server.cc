@@ -48,7 +48,7 @@ class GrpcServer final : public Server {
       : settings_(settings),
         metrics_(&registry_, model.info),
         validator_(settings.model_name.empty() ? model.info.name : settings.model_name, model.info,
-                   model.text, settings.max_prompt_bytes),
+                   model.text, settings.max_prompt_bytes, settings.prompt_lookup),
         trace_(OpenTrace(settings, scheduler)),
         engine_(scheduler, model.executor, &metrics_, absl::Now,
                 trace_ == nullptr ? nullptr : &trace_->writer),

@@ -34,6 +34,7 @@ struct ServerSettings {
   int32_t max_text_threads = 2;              // Threads that render chats and tokenize.
   int32_t max_queued_texts = 1024;           // Requests that may wait for one.
   absl::Duration drain = absl::Seconds(30);  // Grace for running requests after the first signal.
+  bool prompt_lookup = false;                // Speculation where requests do not say.
   bool reflection = true;                    // The gRPC reflection service, for grpcurl.
   bool channelz = false;                     // The gRPC channelz service.
 

@@ -14,7 +14,6 @@ namespace {
 
 constexpr int32_t kMaxInt = std::numeric_limits<int32_t>::max();
 constexpr int32_t kMaxTopLogprobs = 20;
-constexpr int32_t kMaxChoices = 64;
 constexpr int32_t kMaxStopStrings = 64;
 constexpr int32_t kMaxStopStringBytes = 1024;
 constexpr int32_t kMaxStopTokens = 1024;
@@ -104,39 +103,23 @@ absl::StatusOr<OutputSettings> ReadOutput(const v1::OutputSettings& in) {
   return out;
 }
 
-absl::Status CheckChoicesAndContext(const v1::GenerateRequest& request, const ModelInfo& info) {
-  if (request.choices().has_n()) {
-    const int32_t n = request.choices().n();
-    absl::Status status = CheckInt("choices.n", n, 1, kMaxChoices);
-    if (!status.ok()) return status;
-    if (n > 1) return NotImplemented("choices.n", "more than 1");
-  }
-  const v1::ContextPolicy policy = request.context().policy();
-  if (!v1::ContextPolicy_IsValid(policy)) {
-    return FieldError("context.policy", absl::StrCat(policy, " is not a known ContextPolicy"));
-  }
-  if (policy == v1::CONTEXT_POLICY_ROLL) {
-    return NotImplemented("context.policy", v1::ContextPolicy_Name(policy));
-  }
-  if (!request.context().has_truncate_prompt_tokens()) return absl::OkStatus();
-  return CheckInt("context.truncate_prompt_tokens", request.context().truncate_prompt_tokens(), 1,
-                  info.max_context_tokens);
-}
-
 }  // namespace
 
 absl::StatusOr<GenerationSpec> ReadSettings(const v1::GenerateRequest& request,
                                             const ModelInfo& info) {
-  absl::Status status = RefusePlannedFields(request);
-  status.Update(CheckChoicesAndContext(request, info));
-  if (!status.ok()) return status;
-  absl::StatusOr<SamplingSettings> sampling = ReadSampling(request.sampling(), info);
+  if (absl::Status planned = RefusePlannedFields(request); !planned.ok()) return planned;
+  absl::StatusOr<SamplingSettings> sampling =
+      ReadSampling(request.sampling(), info, /*draws=*/!request.has_beam_search());
   if (!sampling.ok()) return sampling.status();
   absl::StatusOr<StoppingSettings> stopping = ReadStopping(request.stopping(), info);
   if (!stopping.ok()) return stopping.status();
   absl::StatusOr<OutputSettings> output = ReadOutput(request.output());
   if (!output.ok()) return output.status();
-  return GenerationSpec{*std::move(sampling), *std::move(stopping), *std::move(output), nullptr};
+  GenerationSpec spec;
+  spec.sampling = *std::move(sampling);
+  spec.stopping = *std::move(stopping);
+  spec.output = *std::move(output);
+  return spec;
 }
 
 v1::EffectiveSettings EffectiveSettingsOf(const GenerationSpec& spec) {
@@ -162,8 +145,6 @@ v1::EffectiveSettings EffectiveSettingsOf(const GenerationSpec& spec) {
     stopping.mutable_repetition_detection()->set_max_pattern_tokens(repetition->max_pattern_tokens);
     stopping.mutable_repetition_detection()->set_min_repeats(repetition->min_repeats);
   }
-
-  out.mutable_choices()->set_n(1);
 
   v1::OutputSettings& output = *out.mutable_output();
   output.set_logprobs(spec.output.logprobs);

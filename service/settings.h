@@ -10,13 +10,13 @@
 
 namespace hocket {
 
-// INVALID_ARGUMENT or UNIMPLEMENTED naming the field. `stopping.max_new_tokens` is only checked
-// against 0, and kept as given or at the default: the prompt's length is not known yet.
+// Sampling, stopping and output. INVALID_ARGUMENT or UNIMPLEMENTED naming the field.
+// `stopping.max_new_tokens` is only checked against 0, and kept as given or at the default: the
+// prompt's length is not known yet.
 absl::StatusOr<GenerationSpec> ReadSettings(const v1::GenerateRequest& request,
                                             const ModelInfo& info);
 
-// Every implemented setting as used, but add_special_tokens, context, constraint and what concerns
-// only the answer's form.
+// Sampling, stopping and output as used, but for what concerns only the answer's form.
 v1::EffectiveSettings EffectiveSettingsOf(const GenerationSpec& spec);
 
 }  // namespace hocket

@@ -1,12 +1,12 @@
 #include "service/validate.h"
 
-#include <algorithm>
-#include <span>
+#include <optional>
 #include <utility>
 
 #include "absl/random/random.h"
 #include "absl/strings/str_cat.h"
 #include "service/constraint.h"
+#include "service/context_settings.h"
 #include "service/field_checks.h"
 #include "service/sampling_settings.h"
 #include "service/settings.h"
@@ -32,21 +32,47 @@ std::shared_ptr<const std::vector<TokenId>> Share(std::vector<TokenId> tokens) {
   return std::make_shared<const std::vector<TokenId>>(std::move(tokens));
 }
 
-void Truncate(const v1::ContextSettings& context, std::vector<TokenId>& prompt) {
-  const auto kept = static_cast<size_t>(context.truncate_prompt_tokens());
-  if (!context.has_truncate_prompt_tokens() || prompt.size() <= kept) return;
-  prompt.erase(prompt.begin(), prompt.end() - static_cast<std::ptrdiff_t>(kept));
+// All of a request but its prompt and what needs the tokenizer.
+struct Settings {
+  GenerationSpec spec;
+  ChoiceSettings choices;
+  SpeculationSettings speculation;
+  ContextSettings context;
+  SchedulingSettings scheduling;
+};
+
+absl::StatusOr<Settings> ReadAll(const v1::GenerateRequest& request, const ModelInfo& info,
+                                 bool prompt_lookup) {
+  absl::StatusOr<GenerationSpec> spec = ReadSettings(request, info);
+  if (!spec.ok()) return spec.status();
+  absl::StatusOr<ChoiceSettings> choices = ReadChoices(request);
+  if (!choices.ok()) return choices.status();
+  absl::Status differ = CheckChoicesDiffer(*choices, spec->sampling);
+  if (!differ.ok()) return differ;
+  absl::StatusOr<SpeculationSettings> speculation = ReadSpeculation(request, prompt_lookup);
+  if (!speculation.ok()) return speculation.status();
+  absl::StatusOr<ContextSettings> context = ReadContext(request.context(), info.max_context_tokens);
+  if (!context.ok()) return context.status();
+  absl::StatusOr<SchedulingSettings> scheduling = ReadScheduling(request.scheduling());
+  if (!scheduling.ok()) return scheduling.status();
+  return Settings{*std::move(spec), *choices, *speculation, *context, *std::move(scheduling)};
 }
 
-v1::ContextSettings EffectiveContext(const v1::ContextSettings& given,
-                                     const std::vector<TokenId>& prompt) {
-  v1::ContextSettings context;
-  context.set_policy(given.policy() == v1::CONTEXT_POLICY_STOP ? v1::CONTEXT_POLICY_STOP
-                                                               : v1::CONTEXT_POLICY_REFUSE);
-  context.set_truncate_prompt_tokens(given.has_truncate_prompt_tokens()
-                                         ? given.truncate_prompt_tokens()
-                                         : static_cast<int32_t>(prompt.size()));
-  return context;
+// Every setting as used.
+v1::EffectiveSettings Echo(const v1::GenerateRequest& request, const Settings& settings,
+                           const ValidRequest& valid) {
+  v1::EffectiveSettings out = EffectiveSettingsOf(settings.spec);
+  EchoChoices(settings.choices, &out);
+  EchoSpeculation(settings.speculation, &out);
+  EchoScheduling(settings.scheduling, &out);
+  EchoContext(settings.context, static_cast<int32_t>(valid.prompt->size()), &out);
+  if (settings.spec.grammar != nullptr) *out.mutable_constraint() = request.constraint();
+  out.mutable_output()->set_token_ids(valid.detail.token_ids);
+  out.mutable_output()->set_token_pieces(valid.detail.token_pieces);
+  if (request.has_text()) {
+    out.set_add_special_tokens(!request.has_add_special_tokens() || request.add_special_tokens());
+  }
+  return out;
 }
 
 }  // namespace
@@ -57,11 +83,12 @@ std::string MakeRequestId() {
 }
 
 Validator::Validator(std::string model_name, ModelInfo info, const ModelText* text,
-                     int64_t max_prompt_bytes)
+                     int64_t max_prompt_bytes, bool prompt_lookup)
     : model_name_(std::move(model_name)),
       info_(std::move(info)),
       text_(text),
-      max_prompt_bytes_(max_prompt_bytes) {}
+      max_prompt_bytes_(max_prompt_bytes),
+      prompt_lookup_(prompt_lookup) {}
 
 absl::Status Validator::CheckModel(absl::string_view name) const {
   if (name.empty() || name == model_name_) return absl::OkStatus();
@@ -137,23 +164,6 @@ absl::StatusOr<std::vector<TokenId>> Validator::GeneratePrompt(
   return FieldError("input", "exactly one of text, tokens and chat must be set");
 }
 
-absl::StatusOr<int32_t> Validator::MaxNewTokens(const v1::StoppingSettings& stopping,
-                                                v1::ContextPolicy policy,
-                                                int64_t prompt_tokens) const {
-  const int64_t left = info_.max_context_tokens - prompt_tokens;
-  const bool given = stopping.has_max_new_tokens();
-  int64_t wanted = given ? stopping.max_new_tokens() : 1;
-  if (policy == v1::CONTEXT_POLICY_STOP && left > 0) wanted = std::min(wanted, left);
-  if (prompt_tokens == 0) return FieldError("input", "gives no tokens");
-  if (left < wanted) {
-    return FieldError(given && left > 0 ? "stopping.max_new_tokens" : "input",
-                      absl::StrCat(prompt_tokens, " prompt tokens and ", wanted,
-                                   " new ones are more than the context of ",
-                                   info_.max_context_tokens, " tokens"));
-  }
-  return static_cast<int32_t>(given ? wanted : std::min<int64_t>(kDefaultMaxNewTokens, left));
-}
-
 absl::StatusOr<std::vector<TokenId>> Validator::ResumedTokens(const v1::GenerateRequest& request,
                                                               int32_t max_new_tokens) const {
   const auto& tokens = request.resume().generated_tokens();
@@ -176,26 +186,28 @@ absl::StatusOr<ValidRequest> Validator::Generate(const v1::GenerateRequest& requ
   if (!model.ok()) return model;
   absl::StatusOr<std::string> id = RequestId(request.request_id());
   if (!id.ok()) return id.status();
-  absl::StatusOr<GenerationSpec> spec = ReadSettings(request, info_);
-  if (!spec.ok()) return spec.status();
-  absl::StatusOr<SchedulingSettings> scheduling = ReadScheduling(request.scheduling());
-  if (!scheduling.ok()) return scheduling.status();
-  absl::Status encoded = EncodeBadWords(*text_, spec->sampling);
+  absl::StatusOr<Settings> settings = ReadAll(request, info_, prompt_lookup_);
+  if (!settings.ok()) return settings.status();
+  GenerationSpec& spec = settings->spec;
+  absl::Status encoded = EncodeBadWords(*text_, spec.sampling);
   if (!encoded.ok()) return encoded;
   absl::StatusOr<Tokens> prompt = GeneratePrompt(request);
   if (!prompt.ok()) return prompt.status();
-  Truncate(request.context(), *prompt);
+  Truncate(settings->context, *prompt);
+  const bool given = request.stopping().has_max_new_tokens();
   absl::StatusOr<int32_t> max_new_tokens =
-      MaxNewTokens(request.stopping(), request.context().policy(), prompt->size());
+      MaxNewTokens(given ? std::optional(request.stopping().max_new_tokens()) : std::nullopt,
+                   kDefaultMaxNewTokens, settings->context, static_cast<int64_t>(prompt->size()),
+                   info_.max_context_tokens);
   if (!max_new_tokens.ok()) return max_new_tokens.status();
   absl::StatusOr<std::shared_ptr<const Grammar>> grammar =
       ReadConstraint(request.constraint(), *text_);
   if (!grammar.ok()) return grammar.status();
-  spec->grammar = *std::move(grammar);
+  spec.grammar = *std::move(grammar);
   // Where the context ends the answer, its limit is as given: the finish reason then says so.
-  if (!request.stopping().has_max_new_tokens()) spec->stopping.max_new_tokens = *max_new_tokens;
+  if (!given) spec.stopping.max_new_tokens = *max_new_tokens;
   absl::Status status =
-      CheckInt("stopping.min_new_tokens", spec->stopping.min_new_tokens, 0, *max_new_tokens);
+      CheckInt("stopping.min_new_tokens", spec.stopping.min_new_tokens, 0, *max_new_tokens);
   if (!status.ok()) return status;
 
   absl::StatusOr<Tokens> resumed = ResumedTokens(request, *max_new_tokens);
@@ -206,20 +218,14 @@ absl::StatusOr<ValidRequest> Validator::Generate(const v1::GenerateRequest& requ
   valid.prompt = Share(*std::move(prompt));
   if (!resumed->empty()) valid.resumed = Share(*std::move(resumed));
   valid.max_new_tokens = *max_new_tokens;
+  valid.shape = ShapeOf(settings->choices, settings->speculation,
+                        settings->context.roll_kept_tokens(), *max_new_tokens);
+  valid.scheduling = settings->scheduling;
   valid.detail.token_ids = !request.output().has_token_ids() || request.output().token_ids();
   valid.detail.token_pieces = request.output().token_pieces();
-  valid.scheduling = *std::move(scheduling);
-  valid.effective = EffectiveSettingsOf(*spec);
-  EchoScheduling(valid.scheduling, &valid.effective);
-  *valid.effective.mutable_context() = EffectiveContext(request.context(), *valid.prompt);
-  if (spec->grammar != nullptr) *valid.effective.mutable_constraint() = request.constraint();
-  valid.effective.mutable_output()->set_token_ids(valid.detail.token_ids);
-  valid.effective.mutable_output()->set_token_pieces(valid.detail.token_pieces);
-  if (request.has_text()) {
-    valid.effective.set_add_special_tokens(!request.has_add_special_tokens() ||
-                                           request.add_special_tokens());
-  }
-  valid.spec = std::make_shared<const GenerationSpec>(*std::move(spec));
+  valid.effective = Echo(request, *settings, valid);
+  valid.shape.Apply(settings->choices, spec);
+  valid.spec = std::make_shared<const GenerationSpec>(std::move(spec));
   return valid;
 }
 
@@ -241,10 +247,9 @@ absl::StatusOr<ValidRequest> Validator::WholePrompt(const RequestProto& request,
     prompt = GivenTokens(request.tokens(), info_.max_context_tokens);
   }
   if (!prompt.ok()) return prompt.status();
-  v1::StoppingSettings nothing_new;
-  nothing_new.set_max_new_tokens(0);
-  absl::StatusOr<int32_t> fits =
-      MaxNewTokens(nothing_new, v1::CONTEXT_POLICY_REFUSE, prompt->size());
+  absl::StatusOr<int32_t> fits = MaxNewTokens(
+      /*given=*/0, 0, ContextSettings(), static_cast<int64_t>(prompt->size()),
+      info_.max_context_tokens);
   if (!fits.ok()) return fits.status();
 
   GenerationSpec spec;

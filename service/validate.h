@@ -14,6 +14,7 @@
 #include "hocket/v1/hocket.pb.h"
 #include "runtime/generation_spec.h"
 #include "runtime/model_runtime.h"
+#include "service/choice_settings.h"
 #include "service/model_text.h"
 #include "service/scheduling_settings.h"
 
@@ -31,6 +32,7 @@ struct ValidRequest {
   std::shared_ptr<const std::vector<TokenId>> resumed;  // Null: from the prompt on.
   std::shared_ptr<const GenerationSpec> spec;
   int32_t max_new_tokens = 0;
+  RequestShape shape;
   SchedulingSettings scheduling;
   AnswerDetail detail;
   v1::EffectiveSettings effective;  // Only of a GenerateRequest.
@@ -45,9 +47,9 @@ class Validator {
  public:
   static constexpr int32_t kDefaultMaxNewTokens = 256;
 
-  // `text` must outlive it.
-  Validator(std::string model_name, ModelInfo info, const ModelText* text,
-            int64_t max_prompt_bytes);
+  // `text` must outlive it. `prompt_lookup`: whether requests that do not say are speculated on.
+  Validator(std::string model_name, ModelInfo info, const ModelText* text, int64_t max_prompt_bytes,
+            bool prompt_lookup = false);
 
   // INVALID_ARGUMENT or UNIMPLEMENTED naming the field; NOT_FOUND for another model;
   // FAILED_PRECONDITION for a chat without a template.
@@ -77,15 +79,12 @@ class Validator {
   // What the answer goes on from; empty without `resume`.
   absl::StatusOr<Tokens> ResumedTokens(const v1::GenerateRequest& request,
                                        int32_t max_new_tokens) const;
-  // What of max_new_tokens the context has room for; less than given only with
-  // CONTEXT_POLICY_STOP.
-  absl::StatusOr<int32_t> MaxNewTokens(const v1::StoppingSettings& stopping,
-                                       v1::ContextPolicy policy, int64_t prompt_tokens) const;
 
   const std::string model_name_;
   const ModelInfo info_;
   const ModelText* const text_;
   const int64_t max_prompt_bytes_;
+  const bool prompt_lookup_;
 };
 
 }  // namespace hocket

@@ -79,10 +79,11 @@ TEST(AnswerTest, MergedOutcomesLoseNothing) {
   for (int i = 0; i < 100; ++i) pending.Add(OutcomeOf({i}, std::string(1, 'a' + i % 26)));
   const EventBatch batch = pending.Take();
   EXPECT_TRUE(pending.empty());
-  EXPECT_EQ(batch.output.tokens.size(), 100u);
-  EXPECT_EQ(batch.output.scores.size(), 100u);
-  EXPECT_EQ(batch.output.tokens[99], 99);
-  EXPECT_EQ(batch.output.text.substr(0, 27), "abcdefghijklmnopqrstuvwxyza");
+  ASSERT_EQ(batch.choices.size(), 1u);
+  EXPECT_EQ(batch.choices[0].tokens.size(), 100u);
+  EXPECT_EQ(batch.choices[0].scores.size(), 100u);
+  EXPECT_EQ(batch.choices[0].tokens[99], 99);
+  EXPECT_EQ(batch.choices[0].text.substr(0, 27), "abcdefghijklmnopqrstuvwxyza");
 }
 
 TEST(AnswerTest, LongPromptsScoresComeInSeveralMessagesAndTheFirstTokenOnce) {

@@ -103,8 +103,8 @@ TEST_F(CallTest, WhileAReaderIsSlowOutcomesAreMergedAndNoneIsLost) {
   call->BatchSent();
   const std::vector<EventBatch> batches = call->WaitForBatches(2);
   ASSERT_EQ(batches.size(), 2u);
-  EXPECT_EQ(batches[1].output.tokens.size(), 1000u);
-  EXPECT_EQ(batches[1].output.text.size(), 1000u);
+  EXPECT_EQ(batches[1].choices[0].tokens.size(), 1000u);
+  EXPECT_EQ(batches[1].choices[0].text.size(), 1000u);
   FinishedEvent finished;
   call->OnFinished(finished);
   call->BatchSent();
@@ -118,7 +118,45 @@ TEST_F(CallTest, ACallThatDoesNotStreamDeliversOnce) {
   const std::vector<EventBatch> batches = call->WaitForBatches(1);
   ASSERT_EQ(batches.size(), 1u);
   EXPECT_TRUE(batches[0].started && batches[0].finished);
-  EXPECT_EQ(batches[0].output.text, LettersAfter(3, 20));
+  EXPECT_EQ(batches[0].choices[0].text, LettersAfter(3, 20));
+}
+
+TEST_F(CallTest, SeveralChoicesEachHaveTheirOwnTextAndEnd) {
+  auto call = std::make_shared<SlowCall>(parts_, /*streams=*/false);
+  call->Start("call", [this] {
+    v1::GenerateRequest request;
+    request.set_text("hi");
+    request.mutable_choices()->set_n(3);
+    request.mutable_stopping()->set_max_new_tokens(20);
+    return validator_.Generate(request);
+  });
+  const EventBatch batch = call->WaitForBatches(1)[0];
+  ASSERT_EQ(batch.choices.size(), 3u);
+  for (int32_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(batch.choices[i].choice_index, i);
+    EXPECT_EQ(batch.choices[i].text, LettersAfter(3, 20, i));
+    ASSERT_TRUE(batch.choices[i].finish);
+    EXPECT_EQ(batch.choices[i].finish->reason, FinishReason::kLength);
+  }
+  EXPECT_EQ(batch.finished->usage.generated_tokens, 60);
+}
+
+TEST_F(CallTest, TheBestOfSeveralAreToldAndNoOther) {
+  auto call = std::make_shared<SlowCall>(parts_, /*streams=*/false);
+  call->Start("call", [this] {
+    v1::GenerateRequest request;
+    request.set_text("hi");
+    request.mutable_choices()->set_n(2);
+    request.mutable_choices()->set_best_of(4);
+    request.mutable_stopping()->set_max_new_tokens(5);
+    return validator_.Generate(request);
+  });
+  const EventBatch batch = call->WaitForBatches(1)[0];
+  ASSERT_EQ(batch.choices.size(), 2u);
+  EXPECT_EQ(batch.choices[0].text, LettersAfter(3, 5, 2));
+  EXPECT_EQ(batch.choices[0].finish->score, LetterLogprob(2));
+  EXPECT_EQ(batch.choices[1].text, LettersAfter(3, 5, 1));
+  EXPECT_EQ(batch.finished->usage.generated_tokens, 20);
 }
 
 TEST_F(CallTest, ARefusedRequestNeverReachesTheEngine) {
@@ -151,7 +189,7 @@ TEST_F(CallTest, AClientThatLeavesEndsTheRequest) {
   const std::vector<EventBatch> batches = call->WaitForBatches(1);
   ASSERT_TRUE(batches[0].finished);
   EXPECT_EQ(batches[0].finished->finish.reason, FinishReason::kCancelled);
-  EXPECT_LT(batches[0].output.tokens.size(), 400u);
+  EXPECT_LT(batches[0].choices[0].tokens.size(), 400u);
   EXPECT_TRUE(absl::IsCancelled(*call->end()));
 }
 
@@ -166,7 +204,7 @@ TEST_F(CallTest, ADuplicateThatLeavesDoesNotCancelTheFirst) {
   second->WaitForBatches(1);
   EXPECT_TRUE(absl::IsAlreadyExists(*second->end()));
   second->ClientGone();
-  EXPECT_EQ(first->WaitForBatches(1)[0].output.tokens.size(), 50u);
+  EXPECT_EQ(first->WaitForBatches(1)[0].choices[0].tokens.size(), 50u);
 }
 
 TEST_F(CallTest, ACallThatIsStillTokenizedIsFoundByCancelAndKeepsItsId) {

@@ -9,6 +9,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "service/choice_settings.h"
+#include "service/context_settings.h"
 #include "service/scheduling_settings.h"
 #include "service/settings.h"
 #include "small_model.h"
@@ -82,10 +84,11 @@ TEST(PlannedFieldsTest, EverySettingIsEitherPlannedOrEchoed) {
   spec.stopping.repetition.emplace();
   v1::EffectiveSettings effective = EffectiveSettingsOf(spec);
   EchoScheduling(SchedulingSettings{}, &effective);
+  EchoChoices({.n = 1, .best_of = 1, .beam = BeamSettings()}, &effective);
+  EchoSpeculation(SpeculationSettings{}, &effective);
+  EchoContext(ContextSettings{}, /*prompt_tokens=*/1, &effective);
   effective.mutable_output()->set_token_ids(true);
   effective.mutable_output()->set_token_pieces(true);
-  effective.mutable_context()->set_policy(v1::CONTEXT_POLICY_REFUSE);
-  effective.mutable_context()->set_truncate_prompt_tokens(1);
 
   const std::set<std::string> planned(PlannedFields().begin(), PlannedFields().end());
   const auto* request = v1::GenerateRequest::descriptor();

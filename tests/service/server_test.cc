@@ -183,7 +183,7 @@ TEST_F(ServerTest, RefusalsCarryCodeAndField) {
   EXPECT_THAT(stream.status.error_message(), StartsWith("sampling.top_p: 3"));
   EXPECT_TRUE(stream.events.empty());
   request.mutable_sampling()->clear_top_p();
-  request.mutable_beam_search();
+  request.set_adapter("mine");
   grpc::ClientContext context;
   v1::GenerateResponse response;
   EXPECT_EQ(stub_->Generate(&context, request, &response).error_code(),

@@ -81,7 +81,8 @@ absl::Status LetterExecutor::Execute(const StepPlan& plan, StepResult& result) {
   if (step_ms > 0) absl::SleepFor(absl::Milliseconds(step_ms.load()));
   for (SequenceId id : plan.ends) sequences_.erase(id);
   for (const SequenceStart& start : plan.starts) {
-    sequences_[start.sequence] = {.spec = start.spec, .prompt = start.prompt};
+    sequences_[start.sequence] = {
+        .spec = start.spec, .prompt = start.prompt, .choice_index = start.choice_index};
   }
   for (const PlanRow& row : plan.rows) {
     result.outcomes.push_back(RunRow(plan, row, sequences_.at(row.sequence)));
@@ -111,25 +112,42 @@ Outcome LetterExecutor::RunRow(const StepPlan& plan, const PlanRow& row, Sequenc
     outcome.embedding = {1, 2, 3, 4};
   }
   if (!row.samples) return outcome;
-  const TokenId token = LetterAt(end);
-  outcome.tokens.push_back(token);
-  outcome.text.push_back(static_cast<char>(token));
-  if (output.logprobs) outcome.scores.push_back(ScoreOf(token, output.top_logprobs));
-  const StoppingSettings& stopping = sequence.spec->stopping;
-  if (std::ranges::count(stopping.stop_tokens, token) > 0) {
-    outcome.text.clear();
-    outcome.finish =
-        Finish{.reason = FinishReason::kStopToken, .stop_string = "", .stop_token = token};
-  } else if (++sequence.generated == stopping.max_new_tokens) {
-    outcome.finish = Finish{FinishReason::kLength, "", std::nullopt};
+  // Guesses are checked one after another, as far as they are right.
+  const std::span<const TokenId> tokens = plan.RowTokens(row);
+  const int32_t known = end - row.draft_tokens;
+  for (int32_t i = 0; i <= row.draft_tokens && !outcome.finish; ++i) {
+    if (i > 0 && tokens[row.token_count - row.draft_tokens + i - 1] != outcome.tokens.back()) break;
+    Draw(sequence, known + row.forgotten_tokens + i, outcome);
   }
   return outcome;
 }
 
-std::string LettersAfter(int32_t prompt_tokens, int32_t count) {
+void LetterExecutor::Draw(Sequence& sequence, int32_t place, Outcome& outcome) const {
+  const OutputSettings& output = sequence.spec->output;
+  const TokenId token = LetterAt(place + sequence.choice_index);
+  outcome.tokens.push_back(token);
+  outcome.text.push_back(static_cast<char>(token));
+  if (output.logprobs) outcome.scores.push_back(ScoreOf(token, output.top_logprobs));
+  ++sequence.generated;
+  const StoppingSettings& stopping = sequence.spec->stopping;
+  if (std::ranges::count(stopping.stop_tokens, token) > 0) {
+    outcome.text.pop_back();
+    outcome.finish =
+        Finish{.reason = FinishReason::kStopToken, .stop_string = "", .stop_token = token};
+  } else if (sequence.generated == stopping.max_new_tokens) {
+    outcome.finish = Finish{FinishReason::kLength, "", std::nullopt};
+  }
+  if (outcome.finish && output.total_logprob) {
+    outcome.finish->total_logprob = LetterLogprob(sequence.choice_index) * sequence.generated;
+  }
+}
+
+double LetterLogprob(int32_t choice_index) { return choice_index % 3 - 4.0; }
+
+std::string LettersAfter(int32_t prompt_tokens, int32_t count, int32_t choice_index) {
   std::string letters;
   for (int32_t i = 0; i < count; ++i) {
-    letters.push_back(static_cast<char>(LetterAt(prompt_tokens + i)));
+    letters.push_back(static_cast<char>(LetterAt(prompt_tokens + choice_index + i)));
   }
   return letters;
 }

@@ -1,5 +1,6 @@
 // A model for tests of the service: every token is a letter, and the text goes round the alphabet
-// from the prompt's length on. No weights, no tokenizer. Thread rules as of what it stands in for.
+// from the prompt's length on; each further choice is a letter ahead. No weights, no tokenizer.
+// Thread rules as of what it stands in for.
 #ifndef HOCKET_TESTS_SERVICE_SMALL_MODEL_H_
 #define HOCKET_TESTS_SERVICE_SMALL_MODEL_H_
 
@@ -55,8 +56,12 @@ class LetterExecutor : public Executor {
   struct Sequence {
     std::shared_ptr<const GenerationSpec> spec;
     std::shared_ptr<const std::vector<TokenId>> prompt;
+    int32_t choice_index = 0;
     int32_t generated = 0;
   };
+
+  // Appends the letter at this place of the sequence.
+  void Draw(Sequence& sequence, int32_t place, Outcome& outcome) const;
 
   Outcome RunRow(const StepPlan& plan, const PlanRow& row, Sequence& sequence) const;
 
@@ -64,7 +69,10 @@ class LetterExecutor : public Executor {
 };
 
 // The `count` letters that follow a prompt of this length.
-std::string LettersAfter(int32_t prompt_tokens, int32_t count);
+std::string LettersAfter(int32_t prompt_tokens, int32_t count, int32_t choice_index = 0);
+
+// What the model says of the log-probability of each letter of a choice.
+double LetterLogprob(int32_t choice_index);
 
 }  // namespace hocket
 

@@ -73,7 +73,6 @@ TEST_F(ValidateTest, RefusalsNameTheFieldAndTheRange) {
       {"text: 'x' stopping { stop_strings: '' }", kInvalid, "stopping.stop_strings[0]: is empty"},
       {"text: 'x' stopping { stop_tokens: 300 }", kInvalid, "stopping.stop_tokens[0]: 300"},
       {"text: 'x' choices { n: 0 }", kInvalid, "choices.n: 0 is out of range [1, 64]"},
-      {"text: 'x' choices { n: 2 }", kPlanned, "choices.n: not implemented yet (more than 1)"},
       {"text: 'x' output { top_logprobs: 21 }", kInvalid,
        "output.top_logprobs: 21 is out of range [0, 20]"},
       {"text: 'x' output { logprobs: false top_logprobs: 1 }", kInvalid,
@@ -104,8 +103,7 @@ TEST_F(ValidateTest, RefusalsNameTheFieldAndTheRange) {
        "constraint.choice: no grammar of kind 2: [\"a\\\"\",\"b\"]"},
       {"text: 'x' constraint { lark: 'start: x' }", kInvalid,
        "constraint.lark: no grammar of kind 3: start: x"},
-      {"text: 'x' context { policy: CONTEXT_POLICY_ROLL }", kPlanned,
-       "context.policy: not implemented yet (CONTEXT_POLICY_ROLL)"},
+      {"text: 'x' adapter: 'mine'", kPlanned, "adapter: not implemented yet"},
   };
   ExpectRefused(table);
 }
@@ -345,6 +343,7 @@ TEST_F(ValidateTest, EffectiveSettingsSentBackGiveTheSameRequest) {
   *again.mutable_output() = first->effective.output();
   *again.mutable_context() = first->effective.context();
   *again.mutable_scheduling() = first->effective.scheduling();
+  *again.mutable_speculation() = first->effective.speculation();
   const absl::StatusOr<ValidRequest> second = validator_.Generate(again);
   ASSERT_TRUE(second.ok()) << second.status();
   EXPECT_EQ(second->effective.SerializeAsString(), first->effective.SerializeAsString());
