@@ -2,7 +2,6 @@
 // stderr.
 #include <unistd.h>
 
-#include <algorithm>
 #include <limits>
 #include <memory>
 #include <optional>
@@ -11,6 +10,8 @@
 #include "CLI/CLI.hpp"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "service/cli/choice_flags.h"
+#include "service/cli/choices_text.h"
 #include "service/cli/command.h"
 #include "service/cli/command_line.h"
 #include "service/cli/completion_facts.h"
@@ -36,6 +37,7 @@ class GenerateCommand final : public Command {
     prompt_.Add(app);
     sampling_.AddSampling(app);
     sampling_.AddStopping(app);
+    choices_.Add(app);
     app.add_option("--logprobs", top_logprobs_,
                    "Score every token, with this many alternatives (needs --format json)")
         ->check(WholeNumber(0, 20))
@@ -51,8 +53,6 @@ class GenerateCommand final : public Command {
     app.add_option("--truncate-prompt", truncate_prompt_, "Keep only the prompt's last N tokens")
         ->check(WholeNumber(1, std::numeric_limits<int32_t>::max()))
         ->type_name("N");
-    app.add_flag("--stop-at-context", stop_at_context_,
-                 "Let a full context end the answer, rather than refuse one that may be too long");
     app.add_option("--format", format_, "text, or json: one object at the end")
         ->check(CLI::IsMember({"text", "json"}))
         ->capture_default_str();
@@ -69,6 +69,10 @@ class GenerateCommand final : public Command {
     if (logprobs_after_ && !top_logprobs_) {
       return absl::InvalidArgumentError("--logprobs-after: needs --logprobs");
     }
+    if (explain_ && choices_.beam()) {
+      return absl::InvalidArgumentError("--explain: --beam-width draws nothing to explain");
+    }
+    if (absl::Status status = choices_.Check(); !status.ok()) return status;
     return sampling_.Check();
   }
 
@@ -77,7 +81,8 @@ class GenerateCommand final : public Command {
     if (!settings.ok()) return settings.status();
     absl::StatusOr<std::unique_ptr<LocalModel>> model = LocalModel::Load(*settings);
     if (!model.ok()) return model.status();
-    absl::StatusOr<GenerationSpec> spec = sampling_.MakeSpec((*model)->info(), (*model)->text());
+    absl::StatusOr<GenerationSpec> spec =
+        sampling_.MakeSpec(choices_.Recommending((*model)->info()), (*model)->text());
     if (!spec.ok()) return spec.status();
     spec->output.logprobs = top_logprobs_.has_value();
     spec->output.top_logprobs = top_logprobs_.value_or(0);
@@ -89,48 +94,55 @@ class GenerateCommand final : public Command {
     if (!prompt.ok()) return prompt.status();
     const size_t kept = static_cast<size_t>(truncate_prompt_.value_or(prompt->size()));
     if (prompt->size() > kept) prompt->erase(prompt->begin(), prompt->end() - kept);
-    return Generate(**model, *spec, *std::move(prompt));
+    return Generate(**model, *std::move(spec), *std::move(prompt));
   }
 
  private:
-  absl::StatusOr<int> Generate(LocalModel& model, const GenerationSpec& spec,
+  absl::StatusOr<int> Generate(LocalModel& model, GenerationSpec spec,
                                std::vector<TokenId> prompt) const {
     Interrupts::Install();
     const bool json = format_ == "json";
-    int64_t max_new_tokens = spec.stopping.max_new_tokens;
-    const int64_t left = model.info().max_context_tokens - static_cast<int64_t>(prompt.size());
-    if (stop_at_context_ && left > 0) max_new_tokens = std::min(max_new_tokens, left);
+    const bool several = choices_.several();
+    int32_t max_new_tokens = 0;
+    absl::StatusOr<RequestShape> shape =
+        choices_.Apply(model.info(), static_cast<int64_t>(prompt.size()), spec, max_new_tokens);
+    if (!shape.ok()) return shape.status();
     absl::StatusOr<std::unique_ptr<Completion>> completion =
-        model.Start(std::move(prompt), spec, static_cast<int32_t>(max_new_tokens));
+        model.Start(std::move(prompt), spec, max_new_tokens, *shape);
     if (!completion.ok()) return completion.status();
-    absl::StatusOr<CompletionResult> result =
+    absl::StatusOr<std::vector<CompletionResult>> results =
         (*completion)
-            ->Collect(
+            ->CollectChoices(
                 [&](const Outcome& outcome) {
-                  return json || explain_ ? absl::OkStatus() : WriteOutput(outcome.text);
+                  return json || explain_ || several ? absl::OkStatus() : WriteOutput(outcome.text);
                 },
                 /*stops_on_interrupt=*/true);
-    if (!result.ok()) return result.status();
-    std::string end = "\n";
-    if (explain_) {
-      end = absl::StrCat(ExplanationText(result->explanations, model.text()), "\n", result->text,
-                         "\n");
+    if (!results.ok()) return results.status();
+    const CompletionResult& first = results->front();
+    std::string end = several ? ChoicesText(*results, model.text()) : "\n";
+    if (explain_ && !several) {
+      end = absl::StrCat(ExplanationText(first.explanations, model.text()), "\n", first.text, "\n");
     }
-    if (json) end = JsonLine(CompletionJson(model.info(), spec, *result));
+    if (json) {
+      end = JsonLine(several ? ChoicesJson(model.info(), spec, *shape, *results)
+                             : CompletionJson(model.info(), spec, first));
+    }
     const absl::Status written = WriteOutput(end);
     if (!written.ok()) return written;
-    if (!quiet_) WriteNote(CompletionFacts(spec, *result));
+    if (!quiet_) {
+      WriteNote(several ? ChoicesFacts(spec, *results) : CompletionFacts(spec, first));
+    }
     return Interrupts::Raised() ? kExitInterrupted : 0;
   }
 
   PromptFlags prompt_;
   SamplingFlags sampling_;
+  ChoiceFlags choices_;
   ModelFlags model_;
   std::optional<int32_t> top_logprobs_;
   std::optional<int32_t> truncate_prompt_;
   bool explain_ = false;
   int32_t explained_candidates_ = 8;
-  bool stop_at_context_ = false;
   bool logprobs_after_ = false;
   std::string format_ = "text";
   bool special_tokens_ = false;

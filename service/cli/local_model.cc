@@ -12,15 +12,27 @@
 #include "service/cli/interrupts.h"
 #include "service/cli/load_runtime.h"
 #include "service/engine_settings.h"
+#include "service/pending_events.h"
 
 namespace hocket {
 namespace {
 
 constexpr absl::Duration kInterruptPoll = absl::Milliseconds(50);
 
-template <typename T>
-void MoveAppend(std::vector<T>& from, std::vector<T>* to) {
-  to->insert(to->end(), std::make_move_iterator(from.begin()), std::make_move_iterator(from.end()));
+// A batch's choices, each with the request's end and its own finish.
+std::vector<CompletionResult> ResultsOf(EventBatch batch, int32_t choices) {
+  std::vector<CompletionResult> results(choices);
+  for (CompletionResult& result : results) result.finished = *batch.finished;
+  for (Outcome& choice : batch.choices) {
+    CompletionResult& result = results[choice.choice_index];
+    result.tokens = std::move(choice.tokens);
+    result.scores = std::move(choice.scores);
+    result.explanations = std::move(choice.explanations);
+    result.text = std::move(choice.text);
+    if (choice.finish) result.finished.finish = *std::move(choice.finish);
+  }
+  results.front().prompt_scores = std::move(batch.prompt_scores);
+  return results;
 }
 
 }  // namespace
@@ -57,39 +69,58 @@ class Completion::EventQueue final : public Sink {
   std::deque<CompletionEvent> events_ ABSL_GUARDED_BY(mutex_);
 };
 
-Completion::Completion(Engine* engine, std::string id, std::shared_ptr<EventQueue> events)
-    : engine_(engine), id_(std::move(id)), start_(absl::Now()), events_(std::move(events)) {}
+Completion::Completion(Engine* engine, std::string id, const RequestShape& shape,
+                       std::shared_ptr<EventQueue> events)
+    : engine_(engine),
+      id_(std::move(id)),
+      shape_(shape),
+      start_(absl::Now()),
+      events_(std::move(events)) {}
 
 Completion::~Completion() { engine_->Cancel(id_); }
 
 absl::StatusOr<CompletionResult> Completion::Collect(
     const std::function<absl::Status(const Outcome&)>& on_outcome, bool stops_on_interrupt) {
-  CompletionResult result;
+  absl::StatusOr<std::vector<CompletionResult>> choices =
+      CollectChoices(on_outcome, stops_on_interrupt);
+  if (!choices.ok()) return choices.status();
+  return std::move(choices->front());
+}
+
+absl::StatusOr<std::vector<CompletionResult>> Completion::CollectChoices(
+    const std::function<absl::Status(const Outcome&)>& on_outcome, bool stops_on_interrupt) {
+  PendingEvents events;
+  events.Expect(shape_.choices, shape_.ranked);
+  absl::Duration first_token;
   absl::Status stopped;
-  while (true) {
+  for (bool ended = false; !ended;) {
     std::optional<CompletionEvent> event = events_->Next(kInterruptPoll);
     if (stops_on_interrupt && Interrupts::Raised()) engine_->Cancel(id_);
     if (!event) continue;
     if (auto* finished = std::get_if<FinishedEvent>(&*event)) {
-      result.finished = std::move(*finished);
-      break;
+      if (finished->finish.reason == FinishReason::kError) stopped.Update(finished->status);
+      events.Add(*finished);
+      ended = true;
+      continue;
     }
     Outcome& outcome = std::get<Outcome>(*event);
-    if (result.tokens.empty() && !outcome.tokens.empty()) result.first_token = absl::Now() - start_;
+    if (first_token == absl::ZeroDuration() && !outcome.tokens.empty()) {
+      first_token = absl::Now() - start_;
+    }
     if (on_outcome && stopped.ok()) {
       stopped = on_outcome(outcome);
       if (!stopped.ok()) engine_->Cancel(id_);
     }
-    MoveAppend(outcome.tokens, &result.tokens);
-    MoveAppend(outcome.scores, &result.scores);
-    MoveAppend(outcome.explanations, &result.explanations);
-    MoveAppend(outcome.prompt_scores, &result.prompt_scores);
-    result.text += outcome.text;
+    events.Add(std::move(outcome));
   }
-  result.total = absl::Now() - start_;
   if (!stopped.ok()) return stopped;
-  if (result.finished.finish.reason == FinishReason::kError) return result.finished.status;
-  return result;
+  const absl::Duration total = absl::Now() - start_;
+  std::vector<CompletionResult> results = ResultsOf(events.Take(), shape_.choices);
+  for (CompletionResult& result : results) {
+    result.first_token = first_token;
+    result.total = total;
+  }
+  return results;
 }
 
 absl::StatusOr<std::unique_ptr<LocalModel>> LocalModel::Load(const RuntimeSettings& settings) {
@@ -111,16 +142,18 @@ LocalModel::LocalModel(const SchedulerSettings& settings, std::unique_ptr<ModelR
 
 absl::StatusOr<std::unique_ptr<Completion>> LocalModel::Start(std::vector<TokenId> prompt,
                                                               const GenerationSpec& spec,
-                                                              int32_t max_new_tokens) {
+                                                              int32_t max_new_tokens,
+                                                              const RequestShape& shape) {
   auto events = std::make_shared<Completion::EventQueue>();
   Request request;
   request.id = absl::StrCat("local-", ++requests_);
   request.prompt = std::make_shared<const std::vector<TokenId>>(std::move(prompt));
   request.max_new_tokens = max_new_tokens;
   request.spec = std::make_shared<const GenerationSpec>(spec);
+  shape.Apply(request);
   request.sink = events;
   auto completion =
-      std::unique_ptr<Completion>(new Completion(&engine_, request.id, std::move(events)));
+      std::unique_ptr<Completion>(new Completion(&engine_, request.id, shape, std::move(events)));
   if (absl::Status status = engine_.Submit(std::move(request)); !status.ok()) return status;
   return completion;
 }

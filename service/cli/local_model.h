@@ -12,18 +12,19 @@
 #include "absl/time/time.h"
 #include "runtime/model_runtime.h"
 #include "scheduler/engine.h"
+#include "service/choice_settings.h"
 #include "service/server.h"
 
 namespace hocket {
 
-// All that one request gave.
+// All that one request gave, or one of its choices.
 struct CompletionResult {
   std::vector<TokenId> tokens;
   std::vector<TokenScore> scores;         // One per token where the spec asked.
   std::vector<TokenScore> prompt_scores;  // One per prompt token but the first where asked.
   std::vector<Explanation> explanations;  // One per token where the spec asked.
   std::string text;
-  FinishedEvent finished;
+  FinishedEvent finished;      // Of the request, with the choice's own finish.
   absl::Duration first_token;  // From Start; zero when there was none.
   absl::Duration total;        // From Start to the end.
 };
@@ -42,14 +43,20 @@ class Completion {
   absl::StatusOr<CompletionResult> Collect(
       const std::function<absl::Status(const Outcome&)>& on_outcome, bool stops_on_interrupt);
 
+  // The same for a request of several choices: each of them, in order. Call this or Collect.
+  absl::StatusOr<std::vector<CompletionResult>> CollectChoices(
+      const std::function<absl::Status(const Outcome&)>& on_outcome, bool stops_on_interrupt);
+
   class EventQueue;
 
  private:
   friend class LocalModel;
-  Completion(Engine* engine, std::string id, std::shared_ptr<EventQueue> events);
+  Completion(Engine* engine, std::string id, const RequestShape& shape,
+             std::shared_ptr<EventQueue> events);
 
   Engine* engine_;
   std::string id_;
+  RequestShape shape_;
   absl::Time start_;
   std::shared_ptr<EventQueue> events_;
 };
@@ -68,7 +75,8 @@ class LocalModel {
   // Submits a request. The completion must not outlive this.
   absl::StatusOr<std::unique_ptr<Completion>> Start(std::vector<TokenId> prompt,
                                                     const GenerationSpec& spec,
-                                                    int32_t max_new_tokens);
+                                                    int32_t max_new_tokens,
+                                                    const RequestShape& shape = {});
 
  private:
   LocalModel(const SchedulerSettings& settings, std::unique_ptr<ModelRuntime> runtime);

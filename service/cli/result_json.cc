@@ -88,6 +88,58 @@ Json SamplingJson(const SamplingSettings& sampling) {
   return json;
 }
 
+Json ModelJson(const ModelInfo& info) {
+  return {{"model", info.name},
+          {"precision", PrecisionName(info.precision)},
+          {"kv_precision", KvPrecisionName(info.kv_precision)}};
+}
+
+// What is a choice's own.
+Json ChoiceJson(const GenerationSpec& spec, const CompletionResult& result) {
+  const Finish& finish = result.finished.finish;
+  Json json;
+  json["text"] = result.text;
+  json["tokens"] = result.tokens;
+  if (spec.output.logprobs) json["logprobs"] = LogprobsJson(result.scores);
+  if (!result.explanations.empty()) json["explanations"] = ExplanationsJson(result.explanations);
+  json["finish_reason"] = FinishReasonName(finish.reason);
+  if (finish.reason == FinishReason::kStopString) json["stop_string"] = finish.stop_string;
+  if (finish.stop_token) json["stop_token"] = *finish.stop_token;
+  if (finish.total_logprob) json["total_logprob"] = *finish.total_logprob;
+  if (finish.score) json["score"] = *finish.score;
+  return json;
+}
+
+// What is the whole request's.
+Json RequestJson(const GenerationSpec& spec, const CompletionResult& result) {
+  Json json;
+  json["seed"] = spec.sampling.seed;
+  json["sampling"] = SamplingJson(spec.sampling);
+  json["sampling"].update({{"max_new_tokens", spec.stopping.max_new_tokens},
+                           {"min_new_tokens", spec.stopping.min_new_tokens},
+                           {"stop_strings", spec.stopping.stop_strings},
+                           {"stop_tokens", spec.stopping.stop_tokens},
+                           {"ignore_eos", spec.stopping.ignore_eos}});
+  const Usage& usage = result.finished.usage;
+  json["usage"] = {{"prompt_tokens", usage.prompt_tokens},
+                   {"cached_tokens", usage.cached_tokens},
+                   {"generated_tokens", usage.generated_tokens}};
+  json["timings"] = TimingsJson(result);
+  return json;
+}
+
+const char* EarlyStoppingName(BeamSettings::EarlyStopping value) {
+  switch (value) {
+    case BeamSettings::EarlyStopping::kNever:
+      return "never";
+    case BeamSettings::EarlyStopping::kHeuristic:
+      return "heuristic";
+    case BeamSettings::EarlyStopping::kAlways:
+      return "always";
+  }
+  return "";
+}
+
 }  // namespace
 
 Json FloatJson(float value) {
@@ -105,30 +157,29 @@ Json TopJson(std::span<const TokenLogprob> top) {
 
 Json CompletionJson(const ModelInfo& info, const GenerationSpec& spec,
                     const CompletionResult& result) {
-  const Finish& finish = result.finished.finish;
-  Json json;
-  json["model"] = info.name;
-  json["precision"] = PrecisionName(info.precision);
-  json["kv_precision"] = KvPrecisionName(info.kv_precision);
-  json["text"] = result.text;
-  json["tokens"] = result.tokens;
-  if (spec.output.logprobs) json["logprobs"] = LogprobsJson(result.scores);
-  if (!result.explanations.empty()) json["explanations"] = ExplanationsJson(result.explanations);
-  json["finish_reason"] = FinishReasonName(finish.reason);
-  if (finish.reason == FinishReason::kStopString) json["stop_string"] = finish.stop_string;
-  if (finish.stop_token) json["stop_token"] = *finish.stop_token;
-  json["seed"] = spec.sampling.seed;
-  json["sampling"] = SamplingJson(spec.sampling);
-  json["sampling"].update({{"max_new_tokens", spec.stopping.max_new_tokens},
-                           {"min_new_tokens", spec.stopping.min_new_tokens},
-                           {"stop_strings", spec.stopping.stop_strings},
-                           {"stop_tokens", spec.stopping.stop_tokens},
-                           {"ignore_eos", spec.stopping.ignore_eos}});
-  const Usage& usage = result.finished.usage;
-  json["usage"] = {{"prompt_tokens", usage.prompt_tokens},
-                   {"cached_tokens", usage.cached_tokens},
-                   {"generated_tokens", usage.generated_tokens}};
-  json["timings"] = TimingsJson(result);
+  Json json = ModelJson(info);
+  json.update(ChoiceJson(spec, result));
+  json.update(RequestJson(spec, result));
+  return json;
+}
+
+Json ChoicesJson(const ModelInfo& info, const GenerationSpec& spec, const RequestShape& shape,
+                 std::span<const CompletionResult> choices) {
+  Json json = ModelJson(info);
+  json["choices"] = Json::array();
+  for (size_t i = 0; i < choices.size(); ++i) {
+    Json choice = {{"index", i}};
+    choice.update(ChoiceJson(spec, choices[i]));
+    json["choices"].push_back(std::move(choice));
+  }
+  if (spec.beam) {
+    json["beam_search"] = {{"width", spec.beam->width},
+                           {"length_penalty", FloatJson(spec.beam->length_penalty)},
+                           {"early_stopping", EarlyStoppingName(spec.beam->early_stopping)}};
+  } else {
+    json["best_of"] = shape.sequences;
+  }
+  json.update(RequestJson(spec, choices.front()));
   return json;
 }
 

@@ -26,6 +26,12 @@ nlohmann::ordered_json TopJson(std::span<const TokenLogprob> top);
 nlohmann::ordered_json CompletionJson(const ModelInfo& info, const GenerationSpec& spec,
                                       const CompletionResult& result);
 
+// The same of a request of several choices: what is each one's own is in the list "choices", with
+// its index, and its score where they are ranked.
+nlohmann::ordered_json ChoicesJson(const ModelInfo& info, const GenerationSpec& spec,
+                                   const RequestShape& shape,
+                                   std::span<const CompletionResult> choices);
+
 // One line, valid UTF-8 whatever the strings hold, ending in "\n".
 std::string JsonLine(const nlohmann::ordered_json& json);
 

@@ -97,6 +97,11 @@ class ServeCommand final : public Command {
         ->type_name("MS");
     app.add_flag("--prefix-cache,!--no-prefix-cache", prefix_cache_,
                  "Keep computed blocks for prompts that begin alike (on unless turned off)");
+    app.add_option("--speculation", speculation_,
+                   "Where requests do not say: off, or prompt-lookup, which guesses tokens from "
+                   "their own text")
+        ->check(CLI::IsMember({"off", "prompt-lookup"}))
+        ->capture_default_str();
     app.add_option(
            "--trace-plans", server_.trace_plans_file,
            "Write each plan and outcome to this file, for `hocket replay`; it holds prompts "
@@ -127,6 +132,7 @@ class ServeCommand final : public Command {
       server_.metrics_port = metrics->port;
     }
     server_.drain = absl::Seconds(drain_seconds_);
+    server_.prompt_lookup = speculation_ == "prompt-lookup";
     return server_.Validate();
   }
 
@@ -136,6 +142,7 @@ class ServeCommand final : public Command {
     absl::StatusOr<RuntimeSettings> settings = model_.Resolve();
     if (!settings.ok()) return settings.status();
     settings->notice = [](std::string_view line) { spdlog::info("{}", line); };
+    settings->later_notice = settings->notice;
     absl::StatusOr<std::unique_ptr<ModelRuntime>> runtime = LoadRuntime(*settings);
     if (!runtime.ok()) return runtime.status();
     LogModel((*runtime)->info());
@@ -203,6 +210,7 @@ class ServeCommand final : public Command {
   std::string metrics_listen_ = "127.0.0.1:9464";
   AdmissionLimits admission_;
   double target_ms_ = -1;  // Measured.
+  std::string speculation_ = "off";
   bool prefix_cache_ = SchedulerSettings().prefix_cache;
   double drain_seconds_ = absl::ToDoubleSeconds(ServerSettings().drain);
   std::string log_format_ = "text";
