@@ -51,3 +51,40 @@ def bits(folded):
     return (folded.text, tuple(folded.token_ids),
             tuple((s.token_id, s.logprob, s.rank, tuple((t.token_id, t.logprob) for t in s.top))
                   for s in folded.logprobs))
+
+
+def fold_choices(events):
+    """A stream of several choices, folded: one Folded each, by index; only the last Finished has the usage."""
+    events = list(events)
+    count = 1 + max((event.finished.choice_index for event in events if event.HasField("finished")), default=0)
+    choices = [Folded() for _ in range(count)]
+    ends = []
+    for position, event in enumerate(events):
+        kind = event.WhichOneof("event")
+        if kind == "started":
+            assert position == 0
+            for choice in choices:
+                choice.started = event.started
+        elif kind == "prompt_scores":
+            choices[0].prompt_scores.extend(event.prompt_scores.scores)
+        elif kind == "delta":
+            choice = choices[event.delta.choice_index]
+            assert choice.finished is None, "a choice goes on after its end"
+            choice.deltas += 1
+            choice.text += event.delta.text
+            choice.token_ids.extend(event.delta.token_ids)
+            choice.logprobs.extend(event.delta.logprobs)
+        elif kind == "finished":
+            choice = choices[event.finished.choice_index]
+            assert choice.finished is None
+            choice.finished = event.finished
+            ends.append(event.finished)
+    assert [end.HasField("usage") for end in ends] == [False] * (len(ends) - 1) + [True]
+    assert [end.HasField("timings") for end in ends] == [False] * (len(ends) - 1) + [True]
+    assert events[-1].HasField("finished")
+    return choices
+
+
+def choice_bits(choice):
+    """As bits(), of one choice of a unary answer."""
+    return bits(Folded(text=choice.text, token_ids=list(choice.token_ids), logprobs=list(choice.logprobs)))

@@ -167,11 +167,7 @@ def test_bad_input_names_the_field(stub, fields, named):
 
 
 @pytest.mark.parametrize("fields, named", [
-    ({"speculation": {"prompt_lookup": True}}, "speculation"),
-    ({"beam_search": {"width": 4}}, "beam_search"),
-    ({"context": {"kept_tokens": 4}}, "context.kept_tokens"),
     ({"adapter": "french"}, "adapter"),
-    ({"choices": {"n": 2}}, "choices.n"),
 ])
 def test_planned_fields_are_refused_by_name(stub, fields, named):
     with pytest.raises(grpc.RpcError) as error:
