@@ -34,7 +34,7 @@ def test_replay_reproduces_what_was_served(tmp_path):
     assert result.returncode == 0, result.stdout + result.stderr
     assert result.stdout.endswith("plans of 9 requests reproduced\n")
     lines = trace.read_text().splitlines()
-    changed = [line.replace(" 2 ", " 1 ", 1) if i == 0 else line for i, line in enumerate(lines)]
+    changed = [line.replace(" 16 2 ", " 16 1 ", 1) if i == 0 else line for i, line in enumerate(lines)]
     other = tmp_path / "changed.trace"
     other.write_text("\n".join(changed))
     result = replay(other)
