@@ -315,7 +315,7 @@ void Engine::Loop::Step() {
   const PlanShape shape = scheduler_.LastPlanShape();
   observer_->OnStep({.decode_rows = shape.load.decode_rows,
                      .prefill_rows = shape.prefill_rows,
-                     .prefill_tokens = shape.load.prefill_tokens,
+                     .prefill_tokens = shape.load.prefill_tokens - shape.draft_tokens,
                      .duration = end - begin,
                      .execute = execute_end - execute_begin,
                      .predicted_seconds = shape.predicted_seconds,

@@ -55,7 +55,8 @@ struct SchedulerStats {
 // The last plan's rows by kind, for metrics: a decode row computes only the token drawn last; all
 // others are prefill, a preempted sequence's recomputed tokens included.
 struct PlanShape {
-  StepLoad load;
+  StepLoad load;  // Drafts count as prefill tokens.
+  int32_t draft_tokens = 0;
   int32_t prefill_rows = 0;
   double predicted_seconds = 0;  // 0 until the model is fitted.
 };

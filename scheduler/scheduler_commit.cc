@@ -1,6 +1,7 @@
 // Commit: what a step's outcomes change.
 #include <algorithm>
 #include <optional>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -13,7 +14,8 @@ namespace hocket {
 namespace {
 
 // What a row's outcome must be, whatever else it says.
-absl::Status CheckOutcome(const PlanRow& row, bool beam, const Outcome& outcome) {
+absl::Status CheckOutcome(const StepPlan& plan, const PlanRow& row, bool beam,
+                          const Outcome& outcome) {
   if (!outcome.status.ok()) return outcome.status;
   if (outcome.sequence != row.sequence) {
     return absl::InternalError(absl::StrCat("the executor answered for sequence ", outcome.sequence,
@@ -23,6 +25,11 @@ absl::Status CheckOutcome(const PlanRow& row, bool beam, const Outcome& outcome)
   if (!(beam && row.samples) && outcome.tokens.size() > most) {
     return absl::InternalError(absl::StrCat("the executor drew ", outcome.tokens.size(),
                                             " tokens where ", most, " were asked for"));
+  }
+  const std::span<const TokenId> drafts = plan.RowTokens(row).last(row.draft_tokens);
+  for (size_t i = 0; i + 1 < outcome.tokens.size() && !beam; ++i) {
+    if (outcome.tokens[i] == drafts[i]) continue;
+    return absl::InternalError("the executor drew a token after a guess that was wrong");
   }
   if (outcome.move.has_value() && !(beam && row.samples)) {
     return absl::InternalError("the executor moved a sequence that was not to move");
@@ -78,7 +85,8 @@ void Scheduler::Core::RecomputeUncopied() {
 
 void Scheduler::Core::CommitRow(RequestState& state, Choice& choice, const PlanRow& row,
                                 Outcome& outcome, absl::Time now) {
-  if (const absl::Status fault = CheckOutcome(row, state.request().beam, outcome); !fault.ok()) {
+  if (const absl::Status fault = CheckOutcome(plan_, row, state.request().beam, outcome);
+      !fault.ok()) {
     Fail(state, fault, now);
     return;
   }
@@ -91,10 +99,15 @@ void Scheduler::Core::CommitRow(RequestState& state, Choice& choice, const PlanR
       outcome.embedding.clear();
     }
   }
-  sequence.Advance(row.token_count);
+  sequence.Advance(row.token_count - row.draft_tokens);
+  const auto accepted = static_cast<int32_t>(std::max<size_t>(outcome.tokens.size(), 1) - 1);
+  sequence.Accept(std::span(outcome.tokens).first(accepted));
+  if (row.samples && sequence.guesses()) sequence.LearnGuesses(row.draft_tokens, accepted);
+  draft_tokens_ += row.draft_tokens;
+  accepted_draft_tokens_ += accepted;
   if (settings_.prefix_cache) sequence.OfferBlocks(cache_);
   if (sequence.reached_tokens() >= sequence.prompt_tokens()) state.EndPrefill(now);
-  for (const TokenId token : outcome.tokens) sequence.Append(token);
+  if (!outcome.tokens.empty()) sequence.Append(outcome.tokens.back());
   line_.Charge(state, kGeneratedTokenCost * static_cast<double>(outcome.tokens.size()));
   const std::optional<Finish> finish = FinishOf(state, choice, outcome);
   outcome.finish = finish;
@@ -112,7 +125,7 @@ void Scheduler::Core::CommitBeams(RequestState& state, StepResult& result, absl:
     Invariant(choice.planned_row >= 0, "beams step together");
     Outcome& outcome = result.outcomes[choice.planned_row];
     outcomes.push_back(&outcome);
-    fault.Update(CheckOutcome(plan_.rows[choice.planned_row], true, outcome));
+    fault.Update(CheckOutcome(plan_, plan_.rows[choice.planned_row], true, outcome));
     if (!finish.has_value()) finish = outcome.finish;
     if (!outcome.move.has_value() || finish.has_value()) continue;
     const int32_t parent = outcome.move->parent;

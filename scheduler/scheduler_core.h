@@ -1,7 +1,8 @@
 // The scheduler's state and rules. Those who run are kept by class and then by admission, the count
 // of first admissions. That is what makes progress certain: whoever is first there is never
 // preempted and has a row in every step, so it ends; preempted requests come back before anybody of
-// their class is admitted anew; and so each one's turn to be first comes.
+// their class is admitted anew; and so each one's turn to be first comes. All of that is said of
+// requests; limits, budget and reserve count their sequences.
 #ifndef HOCKET_SCHEDULER_SCHEDULER_CORE_H_
 #define HOCKET_SCHEDULER_SCHEDULER_CORE_H_
 
@@ -68,7 +69,11 @@ class Scheduler::Core {
   void AdoptAndFork(RequestState& state);
   bool LeaseBlocks(RequestState& state);
   bool PlanPrefillRowsOf(RequestState& state);  // False when the step has no time for them.
-  void AddRow(RequestState& state, Choice& choice, int32_t token_count);
+  int32_t DraftBudget() const;
+  double GuessCost() const;
+  int32_t PlanGuesses(const RequestState& state, Sequence& sequence, int32_t budget,
+                      double relative_cost);
+  void AddRow(RequestState& state, Choice& choice, int32_t token_count, int32_t draft_count);
   int32_t PrefillAllowance(int32_t first_position, int32_t tokens) const;
   double PredictFirstTokenSeconds(const RequestState& state);
   void CountBlocked(absl::Time now);
@@ -104,12 +109,15 @@ class Scheduler::Core {
   std::vector<RequestState*> newcomers_;  // With a deadline, since the last plan.
   StepTimeModel model_;
   int64_t preemptions_ = 0;
+  int64_t draft_tokens_ = 0;
+  int64_t accepted_draft_tokens_ = 0;
   int64_t admissions_ = 0;
   SequenceId last_sequence_ = 0;
 
   StepPlan plan_;
-  std::vector<PlannedRow> planned_;  // [plan_.rows]
-  std::vector<SequenceId> ended_;    // Started, ended, and not yet told to the executor.
+  std::vector<PlannedRow> planned_;   // [plan_.rows]
+  std::vector<PlannedRow> decoding_;  // In the plan being made.
+  std::vector<SequenceId> ended_;     // Started, ended, and not yet told to the executor.
   PlanShape shape_;
   int32_t budget_tokens_ = 0;   // Left in the plan being made.
   bool preempted_now_ = false;  // For want of blocks.

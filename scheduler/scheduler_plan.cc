@@ -164,14 +164,27 @@ size_t Scheduler::Core::PlaceAmongRunning(const RequestState& state) const {
 }
 
 void Scheduler::Core::PlanDecodeRows() {
+  decoding_.clear();
+  bool guesses = false;
   for (RequestState* state : running_) {
     if (state->request().beam && !state->InStep()) continue;
     for (Choice& choice : state->choices()) {
       if (!state->Decodes(choice)) continue;
       ++shape_.load.decode_rows;
       shape_.load.decode_positions += choice.sequence.total_tokens();
-      AddRow(*state, choice, 1);
+      decoding_.push_back({.state = state, .choice = &choice});
+      guesses |= choice.sequence.guesses();
     }
+  }
+  int32_t draft_budget = guesses ? DraftBudget() : 0;
+  const double guess_cost = guesses ? GuessCost() : 0;
+  for (const auto [state, choice] : decoding_) {
+    int32_t drafts = 0;
+    if (draft_budget > 0 && choice->sequence.guesses()) {
+      drafts = PlanGuesses(*state, choice->sequence, draft_budget, guess_cost);
+      draft_budget -= drafts;
+    }
+    AddRow(*state, *choice, 1, drafts);
   }
 }
 
@@ -279,7 +292,7 @@ bool Scheduler::Core::PlanPrefillRowsOf(RequestState& state) {
     if (token_count == 0) return false;
     ++shape_.prefill_rows;
     shape_.load = shape_.load.WithPrefill(first_position, token_count);
-    AddRow(state, choice, token_count);
+    AddRow(state, choice, token_count, 0);
   }
   return true;
 }
@@ -295,15 +308,16 @@ int32_t Scheduler::Core::PrefillAllowance(int32_t first_position, int32_t tokens
   if (fitting == most) return most;
   if (fitting >= kPrefillGrain) return fitting - fitting % kPrefillGrain;
   // However slow decoding is, prompts advance.
-  return shape_.load.prefill_tokens == 0 ? std::min(most, kPrefillGrain) : 0;
+  return shape_.prefill_rows == 0 ? std::min(most, kPrefillGrain) : 0;
 }
 
-void Scheduler::Core::AddRow(RequestState& state, Choice& choice, int32_t token_count) {
+void Scheduler::Core::AddRow(RequestState& state, Choice& choice, int32_t token_count,
+                             int32_t draft_count) {
   const bool samples = state.draws() && token_count == choice.sequence.pending_tokens();
   choice.planned_row = static_cast<int32_t>(planned_.size());
-  choice.sequence.AppendRow(token_count, samples, plan_);
+  choice.sequence.AppendRow(token_count, draft_count, samples, plan_);
   planned_.push_back({.state = &state, .choice = &choice});
-  budget_tokens_ -= token_count;
+  budget_tokens_ -= token_count + draft_count;
 }
 
 }  // namespace hocket

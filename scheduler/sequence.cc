@@ -18,6 +18,7 @@ Sequence::Sequence(SequenceId id, const Request& request, int32_t block_tokens,
       salt_(request.cache_salt),
       tokens_(*request.prompt) {
   Invariant(prompt_tokens_ > 0, "a prompt has at least one token");
+  if (request.max_draft_tokens > 0) drafting_ = std::make_unique<Drafting>();
   if (request.resumed == nullptr) return;
   for (const TokenId token : *request.resumed) Append(token);
 }
@@ -87,16 +88,34 @@ bool Sequence::LeaseBlocks(PrefixCache& cache, std::vector<BlockCopy>& copies) {
   }
   const size_t needed = BlocksNeeded();
   while (block_table_.size() < needed) {
-    std::optional<BlockLease> lease = cache.Lease();
-    if (!lease.has_value()) return false;
-    block_table_.push_back(*std::move(lease));
+    if (!LeaseNext(cache)) return false;
   }
   return true;
 }
 
-void Sequence::AppendRow(int32_t token_count, bool samples, StepPlan& plan) const {
+bool Sequence::LeaseNext(PrefixCache& cache) {
+  std::optional<BlockLease> lease = cache.Lease();
+  if (!lease.has_value()) return false;
+  block_table_.push_back(*std::move(lease));
+  return true;
+}
+
+int32_t Sequence::Guess(int32_t most, double relative_cost) {
+  Drafting& drafting = *drafting_;
+  const int32_t wanted = drafting.control.Wanted(most, relative_cost);
+  drafting.guesses.clear();
+  if (wanted == 0) return 0;
+  const int64_t ever = int64_t{forgotten_tokens_} + total_tokens();
+  const auto fresh = std::min<int64_t>(ever - drafting.entered, total_tokens());
+  drafting.lookup.Append(std::span(tokens_).last(static_cast<size_t>(fresh)));
+  drafting.entered = ever;
+  return drafting.lookup.Propose(wanted, drafting.guesses);
+}
+
+void Sequence::AppendRow(int32_t token_count, int32_t draft_count, bool samples,
+                         StepPlan& plan) const {
   const int32_t end = computed_tokens_ + token_count;
-  const int32_t block_count = BlocksFor(end);
+  const int32_t block_count = BlocksFor(end + draft_count);
   Invariant(token_count > 0 && end <= total_tokens(), "a row has pending tokens only");
   Invariant(block_count <= static_cast<int32_t>(block_table_.size()),
             "a row's positions are covered by its block table");
@@ -105,12 +124,17 @@ void Sequence::AppendRow(int32_t token_count, bool samples, StepPlan& plan) cons
   plan.rows.push_back({.sequence = id_,
                        .first_position = computed_tokens_,
                        .token_begin = static_cast<int32_t>(plan.tokens.size()),
-                       .token_count = token_count,
+                       .token_count = token_count + draft_count,
                        .block_begin = static_cast<int32_t>(plan.blocks.size()),
                        .block_count = block_count,
                        .samples = samples,
-                       .forgotten_tokens = forgotten_tokens_});
+                       .forgotten_tokens = forgotten_tokens_,
+                       .draft_tokens = draft_count});
   plan.tokens.insert(plan.tokens.end(), tokens_.begin() + computed_tokens_, tokens_.begin() + end);
+  if (draft_count > 0) {
+    const auto guesses = drafting_->guesses.begin();
+    plan.tokens.insert(plan.tokens.end(), guesses, guesses + draft_count);
+  }
   const size_t block_begin = plan.blocks.size();
   plan.blocks.resize(block_begin + block_count);
   for (int32_t i = 0; i < block_count; ++i) plan.blocks[block_begin + i] = block_table_[i].block();
@@ -120,6 +144,11 @@ void Sequence::Advance(int32_t token_count) {
   computed_tokens_ += token_count;
   Invariant(computed_tokens_ <= total_tokens(), "only known tokens are computed");
   reached_tokens_ = std::max(reached_tokens_, computed_tokens_);
+}
+
+void Sequence::Accept(std::span<const TokenId> tokens) {
+  for (const TokenId token : tokens) Append(token);
+  Advance(static_cast<int32_t>(tokens.size()));
 }
 
 void Sequence::Append(TokenId token) {

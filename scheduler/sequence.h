@@ -15,6 +15,7 @@
 
 #include "scheduler/block_pool.h"
 #include "scheduler/prefix_cache.h"
+#include "scheduler/prompt_lookup.h"
 #include "scheduler/request.h"
 #include "scheduler/step.h"
 
@@ -66,10 +67,24 @@ class Sequence {
   int32_t block_tokens() const { return block_tokens_; }
   std::span<const BlockLease> block_table() const { return block_table_; }
 
-  // Adds a row of `token_count` pending tokens to the plan, with their part of the block table.
-  void AppendRow(int32_t token_count, bool samples, StepPlan& plan) const;
+  // Of a sequence that may be guessed. Finds at most `most` tokens that may come next, as many as
+  // are worth `relative_cost` (DraftControl::Wanted), and returns how many; the next row may have
+  // the first of them.
+  bool guesses() const { return drafting_ != nullptr; }
+  int32_t Guess(int32_t most, double relative_cost);
+  // Leases one block beyond the table. False when none could be had.
+  bool LeaseNext(PrefixCache& cache);
+  void LearnGuesses(int32_t proposed, int32_t accepted) {
+    drafting_->control.Learn(proposed, accepted);
+  }
+
+  // Adds a row of `token_count` pending tokens and the first `draft_count` guesses after them to
+  // the plan, with their part of the block table.
+  void AppendRow(int32_t token_count, int32_t draft_count, bool samples, StepPlan& plan) const;
 
   void Advance(int32_t token_count);  // So many more tokens are computed.
+  // Takes guesses that came true: they are computed.
+  void Accept(std::span<const TokenId> tokens);
   // Takes a token that was drawn. With it the context may be full: then the oldest half of what is
   // not kept is forgotten, and all is to be computed again.
   void Append(TokenId token);
@@ -90,6 +105,13 @@ class Sequence {
   void TakeTokens(std::vector<TokenId> tokens);
 
  private:
+  struct Drafting {
+    PromptLookup lookup;
+    DraftControl control;
+    int64_t entered = 0;  // Of all tokens that it ever had, those that the lookup knows.
+    std::vector<TokenId> guesses;
+  };
+
   std::span<const TokenId> TokensOfBlock(int32_t block) const {
     return std::span(tokens_).subspan(static_cast<size_t>(block) * block_tokens_, block_tokens_);
   }
@@ -104,6 +126,7 @@ class Sequence {
   std::vector<TokenId> tokens_;
   std::vector<TokenId> history_;  // All that was generated, where tokens_ may forget some.
   std::vector<BlockLease> block_table_;
+  std::unique_ptr<Drafting> drafting_;  // Null where nothing is to be guessed.
   int32_t generated_tokens_ = 0;
   int32_t forgotten_tokens_ = 0;
   int32_t computed_tokens_ = 0;

@@ -17,7 +17,7 @@ using ::testing::HasSubstr;
 
 SchedulerSettings BusySettings() {
   SchedulerSettings settings = SmallSettings();
-  settings.total_blocks = 24;
+  settings.total_blocks = 48;
   settings.prefix_cache = true;
   settings.target_inter_token = absl::Milliseconds(8);
   settings.measured_steps = {{StepLoad().WithPrefill(0, 16), 0.01}};
@@ -35,6 +35,16 @@ std::string TraceOfABusyLife(uint64_t seed) {
     shape.id = std::to_string(i);
     shape.prompt = PromptOf(1 + static_cast<int32_t>(random() % 30));
     shape.max_new_tokens = static_cast<int32_t>(random() % 20);
+    shape.choices = random() % 4 == 0 ? 3 : 1;
+    shape.told_beams = shape.choices > 1 && random() % 2 == 0 ? 2 : 0;
+    if (shape.told_beams == 0 && random() % 6 == 0) {
+      shape.roll_kept_tokens = 8;
+      shape.max_new_tokens = 90;
+    }
+    if (shape.told_beams == 0 && random() % 3 == 0) {
+      shape.max_draft_tokens = 5;
+      shape.repeats_itself = true;
+    }
     shape.may_stop = true;
     shape.prompt_scores = random() % 4 == 0;
     shape.tenant = std::to_string(random() % 3);
@@ -64,6 +74,8 @@ std::string TraceOfABusyLife(uint64_t seed) {
   trace.Plan(stepped.scheduler.Plan(stepped.now), stepped.now);
   EXPECT_GT(stepped.scheduler.Stats().preemptions, 0);
   EXPECT_GT(stepped.scheduler.Stats().prefix_cache.hits, 0);
+  EXPECT_GT(stepped.scheduler.Stats().draft_tokens, 0);
+  EXPECT_GT(stepped.executor.copied_blocks(), 0);
   return out.str();
 }
 
@@ -81,9 +93,9 @@ TEST(PlanTrace, IsReplayedToTheSamePlans) {
 TEST(PlanTrace, ShowsTheFirstPlanThatDiffers) {
   std::string text = TraceOfABusyLife(1);
   // Another limit, other plans.
-  const std::string head = "hocket-trace 2 24 4 8 16";
+  const std::string head = "hocket-trace 2 48 4 8 16";
   ASSERT_EQ(text.find(head), 0u);
-  text.replace(0, head.size(), "hocket-trace 2 24 4 8 9");
+  text.replace(0, head.size(), "hocket-trace 2 48 4 8 9");
   std::istringstream in(text);
   const absl::StatusOr<ReplayReport> report = ReplayPlans(in);
   ASSERT_TRUE(report.ok()) << report.status();

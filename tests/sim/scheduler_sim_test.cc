@@ -61,6 +61,8 @@ TEST(SchedulerSimulation, KeepsEveryPromiseInEveryLife) {
     sum.steps += report.steps;
     sum.preemptions += report.preemptions;
     sum.copied_blocks += report.copied_blocks;
+    sum.draft_tokens += report.draft_tokens;
+    sum.accepted_draft_tokens += report.accepted_draft_tokens;
     sum.whole_groups += report.whole_groups;
     sum.whole_beams += report.whole_beams;
     sum.rolled_choices += report.rolled_choices;
@@ -76,7 +78,8 @@ TEST(SchedulerSimulation, KeepsEveryPromiseInEveryLife) {
   std::cout << sum.requests << " requests in " << sum.steps << " steps, " << sum.refused
             << " refused, " << sum.preemptions << " preemptions, " << sum.whole_groups
             << " groups, " << sum.whole_beams << " of them beams, " << sum.copied_blocks
-            << " blocks copied, " << sum.rolled_choices << " contexts rolled, "
+            << " blocks copied, " << sum.accepted_draft_tokens << " of " << sum.draft_tokens
+            << " guesses right, " << sum.rolled_choices << " contexts rolled, "
             << sum.prefix_cache.saved_tokens << " tokens cached, " << sum.prefix_cache.evictions
             << " evictions, " << sum.hopeless << " hopeless deadlines, " << sum.late_steps << " of "
             << sum.timed_steps << " timed steps late, largest fairness gap " << sum.fairness_gap
@@ -97,6 +100,8 @@ TEST(SchedulerSimulation, KeepsEveryPromiseInEveryLife) {
   EXPECT_GT(sum.whole_groups, static_cast<int64_t>(count));
   EXPECT_GT(sum.whole_beams, static_cast<int64_t>(count) / 3);
   EXPECT_GT(sum.copied_blocks, 3 * static_cast<int64_t>(count));
+  EXPECT_GT(sum.accepted_draft_tokens, static_cast<int64_t>(count));
+  EXPECT_GT(sum.draft_tokens, 11 * sum.accepted_draft_tokens / 10);
   EXPECT_GT(sum.rolled_choices, static_cast<int64_t>(count) / 3);
   EXPECT_GT(sum.prefix_cache.hits, static_cast<int64_t>(count));
   EXPECT_GT(sum.prefix_cache.evictions, 10 * static_cast<int64_t>(count));

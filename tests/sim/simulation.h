@@ -29,6 +29,8 @@ struct SimulationReport {
   int64_t steps = 0;
   int64_t preemptions = 0;
   int64_t copied_blocks = 0;
+  int64_t draft_tokens = 0;
+  int64_t accepted_draft_tokens = 0;
   int64_t whole_groups = 0;    // Of several choices that came to their natural ends; of those,
   int64_t whole_beams = 0;     // the beam searches.
   int64_t rolled_choices = 0;  // The same where the context rolled.
@@ -38,7 +40,7 @@ struct SimulationReport {
   int64_t late_steps = 0;    // Of those, the ones that took over 1.5 times the target.
   double fairness_gap = 0;   // The largest, as a fraction of its bound.
   int64_t ends[8] = {};      // By FinishReason.
-  uint64_t plan_digest = 0;  // Of every plan's text.
+  uint64_t plan_digest = 0;  // Of every plan.
   std::vector<std::string> violations;  // Empty when all promises were kept.
 };
 

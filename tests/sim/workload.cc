@@ -20,6 +20,7 @@ Workload::Workload(std::mt19937_64* random) : random_(*random) {
   classes_ = Chance(0.4) ? Between(2, 3) : 1;
   fork_rate_ = Chance(0.4) ? std::uniform_real_distribution<>(0, 0.6)(random_) : 0;
   roll_rate_ = Chance(0.25) ? 0.3 : 0;
+  draft_rate_ = Chance(0.3) ? 0.7 : 0;
   cancel_rate_ = Chance(0.5) ? 0.05 : (Chance(0.2) ? 0.5 : 0);
   deadline_rate_ = Chance(0.2) ? 0.6 : 0.1;
   row_fault_rate_ = Chance(0.3) ? 0.005 : 0;
@@ -97,6 +98,10 @@ RequestShape Workload::NextRequest(int64_t number, const SchedulerSettings& sett
   shape.tenant = absl::StrCat("tenant", tenant);
   shape.tenant_weight = tenant == 1 ? 2 : 1;
   shape.priority = static_cast<PriorityClass>(classes_ == 1 ? 1 : Between(0, classes_ - 1));
+  if (Chance(draft_rate_)) {
+    shape.max_draft_tokens = Between(1, 8);
+    shape.repeats_itself = Chance(0.7);
+  }
   if (Chance(fork_rate_)) {
     MakeGroup(shape, settings);
   } else if (shape.max_new_tokens > 0 && room >= 0 && Chance(0.1)) {
@@ -110,6 +115,7 @@ void Workload::MakeGroup(RequestShape& shape, const SchedulerSettings& settings)
   shape.choices = Between(2, std::min(6, settings.max_running_sequences + 1));
   if (!shape.roll_kept_tokens.has_value() && Chance(0.5)) {
     shape.told_beams = Between(1, shape.choices);
+    shape.max_draft_tokens = 0;
   }
 }
 

@@ -48,6 +48,7 @@ class Workload {
   double flood_rate_ = 0;  // Of requests that are one tenant's.
   double fork_rate_ = 0;   // Of requests with several choices or beams.
   double roll_rate_ = 0;   // Of requests whose contexts roll.
+  double draft_rate_ = 0;  // Of requests with guesses.
   double cancel_rate_ = 0;
   double deadline_rate_ = 0;
   double row_fault_rate_ = 0;
