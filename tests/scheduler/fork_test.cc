@@ -264,24 +264,66 @@ TEST(Fork, FailsAsAWholeWithOneRow) {
 }
 
 TEST(Fork, IsComputedAgainWhereACopyWasPlannedInAStepThatFailed) {
+  for (const bool delayed : {false, true}) {  // The executor fails before its copies, or after.
+    SchedulerSettings settings = SmallSettings();
+    settings.max_step_tokens = 12;
+    SteppedScheduler stepped(settings);
+    if (delayed) stepped.Step();
+    const RecordedRequest group(
+        {.id = "group", .prompt = PromptOf(11), .max_new_tokens = 20, .choices = 3});
+    ASSERT_TRUE(stepped.Add(group).ok());
+    while (group.sink->Get().tokens.size() < 3 * 5) stepped.Step();
+    const RecordedRequest urgent({.id = "urgent",
+                                  .prompt = {9},
+                                  .max_new_tokens = 2,
+                                  .priority = PriorityClass::kInteractive,
+                                  .choices = 8});
+    ASSERT_TRUE(stepped.Add(urgent).ok());
+    stepped.Step();
+    ASSERT_EQ(stepped.scheduler.Stats().preempted_requests, 1);
+    bool at_the_fork = false;
+    while (!at_the_fork) {
+      const StepPlan plan = stepped.Step();
+      at_the_fork = !plan.rows.empty() && plan.rows[0].sequence == 1;
+    }
+    // The choices fork, but another's prompt takes all of the step.
+    const RecordedRequest large({.id = "large",
+                                 .prompt = PromptOf(40, 200),
+                                 .max_new_tokens = 1,
+                                 .priority = PriorityClass::kInteractive});
+    ASSERT_TRUE(stepped.Add(large).ok());
+    stepped.executor.step_fault = [] { return absl::InternalError("a bad step"); };
+    const StepPlan plan = stepped.Step();
+    stepped.executor.step_fault = nullptr;
+    EXPECT_EQ(plan.copies.size(), 2u);
+    EXPECT_THAT(RowsOf(plan), ElementsAre(12));
+    EXPECT_EQ(large.sink->Get().reason(), FinishReason::kError);
+    EXPECT_EQ(stepped.scheduler.Stats().preempted_requests, 1);
+    stepped.RunDry();
+    ExpectOfflineAnswer(group);
+  }
+}
+
+TEST(Fork, PlansNoCopyForWhomeverItPreemptsAmidThem) {
   SchedulerSettings settings = SmallSettings();
-  settings.max_step_tokens = 8;
-  settings.total_blocks = 26;
+  settings.max_step_tokens = 4;
+  settings.total_blocks = 11;
   SteppedScheduler stepped(settings);
-  // Beams that recompute their tails get their copies before all of them have rows.
+  const RecordedRequest old({.id = "old", .prompt = PromptOf(4, 50), .max_new_tokens = 30});
   const RecordedRequest group(
-      {.id = "group", .prompt = PromptOf(7), .max_new_tokens = 20, .choices = 4, .told_beams = 2});
-  const RecordedRequest old({.id = "old", .prompt = PromptOf(20, 70), .max_new_tokens = 40});
+      {.id = "group", .prompt = PromptOf(23), .max_new_tokens = 3, .choices = 3});
   ASSERT_TRUE(stepped.Add(old).ok());
   ASSERT_TRUE(stepped.Add(group).ok());
-  for (int i = 0; stepped.scheduler.HasWork(); ++i) {
-    const bool fails = stepped.scheduler.Stats().preemptions > 0 && i % 3 == 0;
-    stepped.executor.step_fault = [&] {
-      return fails ? absl::InternalError("a bad step") : absl::OkStatus();
-    };
-    stepped.Step();  // The executor reads every cell back.
-  }
-  EXPECT_EQ(group.sink->Get().finished_events, 1);
+  for (int i = 0; i < 9; ++i) stepped.Step();
+  EXPECT_EQ(stepped.scheduler.Stats().used_blocks, 9);
+  // The old one takes its next block, one is left, and two are to be copied.
+  const StepPlan plan = stepped.Step();
+  EXPECT_EQ(stepped.scheduler.Stats().preemptions, 1);
+  EXPECT_THAT(plan.copies, IsEmpty());
+  EXPECT_THAT(RowsOf(plan), ElementsAre(1));
+  stepped.RunDry();
+  ExpectOfflineAnswer(old);
+  ExpectOfflineAnswer(group);
 }
 
 TEST(Fork, IsCancelledWithAllItsChoices) {
