@@ -62,7 +62,7 @@ void RequestState::ForkWhenReady() {
   for (Choice& choice : choices_) {
     if (!choice.awaits_fork) continue;
     choice.awaits_fork = false;
-    choice.sequence.GoOnFrom(sequence.ShareComputed());
+    choice.sequence.GoOnFrom(sequence.ShareComputedWith(choice.sequence));
   }
   leader_ = -1;
 }

@@ -167,7 +167,7 @@ void Scheduler::Core::MoveBeams(std::vector<Choice>& choices,
   struct Fork {
     Sequence* sequence;
     Sequence::Computed computed;
-    std::vector<TokenId> tokens;
+    std::vector<TokenId> generated;
   };
   std::vector<Fork> forks;
   for (Choice& choice : choices) {
@@ -175,11 +175,11 @@ void Scheduler::Core::MoveBeams(std::vector<Choice>& choices,
     if (parent == choice.index) continue;
     const Sequence& other = choices[parent].sequence;
     forks.push_back({.sequence = &choice.sequence,
-                     .computed = other.ShareComputed(),
-                     .tokens = std::vector<TokenId>(other.tokens().begin(), other.tokens().end())});
+                     .computed = other.ShareComputedWith(choice.sequence),
+                     .generated = other.Generated()});
   }
   for (Fork& fork : forks) {
-    fork.sequence->TakeTokens(std::move(fork.tokens));
+    fork.sequence->TakeGenerated(fork.generated);
     fork.sequence->GoOnFrom(std::move(fork.computed));
   }
   for (Choice& choice : choices) choice.sequence.Append(outcomes[choice.index]->move->token);

@@ -178,30 +178,39 @@ void Sequence::DropBlocks() {
   cached_blocks_ = 0;
 }
 
-Sequence::Computed Sequence::ShareComputed() const {
-  Computed shared{.block_table = {},
+Sequence::Computed Sequence::ShareComputedWith(const Sequence& other) const {
+  Computed shared{.common_blocks = 0,
+                  .block_table = {},
                   .tokens = computed_tokens_,
                   .chain_end = chain_end_,
                   .cached_blocks = cached_blocks_,
                   .cacheable = cacheable_};
-  const int32_t blocks = BlocksFor(computed_tokens_);
-  shared.block_table.reserve(blocks);
-  for (int32_t i = 0; i < blocks; ++i) shared.block_table.push_back(block_table_[i].Share());
+  const auto blocks = static_cast<size_t>(BlocksFor(computed_tokens_));
+  size_t next = 0;
+  while (next < std::min(blocks, other.block_table_.size()) &&
+         block_table_[next].block() == other.block_table_[next].block()) {
+    ++next;
+  }
+  shared.common_blocks = next;
+  shared.block_table.reserve(blocks - next);
+  for (; next < blocks; ++next) shared.block_table.push_back(block_table_[next].Share());
   return shared;
 }
 
 void Sequence::GoOnFrom(Computed computed) {
-  DropBlocks();
-  block_table_ = std::move(computed.block_table);
+  while (block_table_.size() > computed.common_blocks) block_table_.pop_back();
+  for (BlockLease& lease : computed.block_table) block_table_.push_back(std::move(lease));
   chain_end_ = computed.chain_end;
   cached_blocks_ = computed.cached_blocks;
   cacheable_ = computed.cacheable;
+  computed_tokens_ = 0;
   Advance(computed.tokens);
 }
 
-void Sequence::TakeTokens(std::vector<TokenId> tokens) {
-  Invariant(tokens.size() == tokens_.size(), "sequences that step together are of one length");
-  tokens_ = std::move(tokens);
+void Sequence::TakeGenerated(std::span<const TokenId> tokens) {
+  Invariant(static_cast<int32_t>(tokens.size()) == generated_tokens_ && forgotten_tokens_ == 0,
+            "sequences that step together are of one length");
+  std::ranges::copy(tokens, tokens_.begin() + prompt_tokens_);
 }
 
 }  // namespace hocket

@@ -90,19 +90,20 @@ class Sequence {
   void Append(TokenId token);
   void DropBlocks();  // Gives all blocks back: everything is to be computed again.
 
-  // All that is computed, its blocks held once more.
+  // All that is computed, for another sequence to go on from.
   struct Computed {
-    std::vector<BlockLease> block_table;
+    size_t common_blocks = 0;             // The first ones, which the other has in its table too.
+    std::vector<BlockLease> block_table;  // Those after them, held once more.
     int32_t tokens = 0;
     PrefixCache::Entry* chain_end = nullptr;
     int32_t cached_blocks = 0;
     bool cacheable = true;
   };
-  Computed ShareComputed() const;
+  Computed ShareComputedWith(const Sequence& other) const;
   // Goes on from there in place of what it had computed itself; its tokens so far must be the same.
   void GoOnFrom(Computed computed);
-  // Another sequence's tokens in place of its own: as many, after the same prompt.
-  void TakeTokens(std::vector<TokenId> tokens);
+  // What another sequence of the request generated, in place of its own and as much.
+  void TakeGenerated(std::span<const TokenId> tokens);
 
  private:
   struct Drafting {
