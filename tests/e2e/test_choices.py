@@ -202,6 +202,41 @@ def test_what_was_set_comes_back_and_repeats_the_answer(stub):
     assert again.settings == settings
 
 
+CHOICE_LIST = {"choice": {"choices": ["a red fox", "a brown bear"]}}
+KINDS = [
+    {"choices": {"n": 3}},
+    {"choices": {"n": 2, "best_of": 4}},
+    {"choices": {"n": 3}, "stopping": {"max_new_tokens": 60, "stop_strings": [".", ","]}},
+    {"choices": {"n": 2}, "constraint": {"regex": "[a-z]{3,9}( [a-z]{3,9}){2}"}},
+    {"choices": {"n": 3}, "context": {"policy": pb.CONTEXT_POLICY_ROLL, "kept_tokens": 4}, "text": "river " * 200,
+     "stopping": {"max_new_tokens": 300, "ignore_eos": True}},
+    {"choices": {"n": 2}, "speculation": {"prompt_lookup": True}, "text": "the fox and the bear " * 20},
+    {"choices": {"n": 3}, "beam_search": {"width": 4}, "sampling": {"repetition_penalty": 1.2}},
+    {"choices": {"n": 2}, "beam_search": {"width": 3}, "constraint": CHOICE_LIST, "sampling": {}},
+    {"choices": {"n": 2}, "beam_search": {"width": 5}, "stopping": {"max_new_tokens": 60, "stop_at_sentence_end": True},
+     "sampling": {}},
+]
+
+
+def test_every_kind_is_the_same_alone_and_in_one_batch_with_all_others(server, stub):
+    def answer(fields):
+        return [choice_bits(choice) for choice in stub.Generate(request(**fields)).choices]
+
+    alone = [answer(fields) for fields in KINDS]
+    with concurrent.futures.ThreadPoolExecutor(2 * len(KINDS)) as pool:
+        together = list(pool.map(answer, KINDS + KINDS[::-1]))
+    assert together == alone + alone[::-1]
+    await_idle(server)
+
+
+def test_a_search_tells_no_more_texts_than_there_are(stub):
+    answer = stub.Generate(request(choices={"n": 4}, beam_search={"width": 4}, constraint={"regex": "[xy]"}, sampling={}))
+    assert {choice.text for choice in answer.choices[:2]} == {"x", "y"}
+    for choice in answer.choices[2:]:
+        assert choice.text == "" and not choice.token_ids and not choice.HasField("score")
+        assert choice.finish_reason == pb.FINISH_REASON_CONSTRAINT
+
+
 def hocket(*arguments):
     return subprocess.run([BINARY, *map(str, arguments)], capture_output=True, text=True, timeout=120)
 

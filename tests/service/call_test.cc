@@ -159,6 +159,24 @@ TEST_F(CallTest, TheBestOfSeveralAreToldAndNoOther) {
   EXPECT_EQ(batch.finished->usage.generated_tokens, 20);
 }
 
+TEST_F(CallTest, GuessesChangeNothing) {
+  std::vector<std::string> texts;
+  for (const bool guesses : {false, true}) {
+    auto call = std::make_shared<SlowCall>(parts_, /*streams=*/false);
+    call->Start("call", [this, guesses] {
+      v1::GenerateRequest request;
+      request.set_text("abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz");
+      request.mutable_speculation()->set_prompt_lookup(guesses);
+      request.mutable_stopping()->set_max_new_tokens(100);
+      return validator_.Generate(request);
+    });
+    texts.push_back(call->WaitForBatches(1)[0].choices[0].text);
+  }
+  EXPECT_EQ(texts[0], LettersAfter(53, 100));
+  EXPECT_EQ(texts[1], texts[0]);
+  EXPECT_GT(engine_.Stats().accepted_draft_tokens, 0);
+}
+
 TEST_F(CallTest, ARefusedRequestNeverReachesTheEngine) {
   auto call = std::make_shared<SlowCall>(parts_, /*streams=*/true);
   call->Start("call", [] { return absl::InvalidArgumentError("field: wrong"); });
