@@ -38,6 +38,8 @@ class Load:
     temperature: float = 0.0
     top_k: int = 0
     top_p: float = 1.0
+    fields: dict = dataclasses.field(default_factory=dict)  # Of each request, over all else.
+    prompt: list = dataclasses.field(default_factory=list)  # Token ids, in place of random ones.
     seed: int = 1
     timeout_s: float = 3600.0
     server_pid: int = 0
@@ -52,12 +54,13 @@ class Line:
 
 
 async def one_request(stub, load, vocabulary, random_state, line):
-    prompt = [random_state.randrange(vocabulary) for _ in range(load.prompt_tokens)]
+    prompt = load.prompt or [random_state.randrange(vocabulary) for _ in range(load.prompt_tokens)]
     request = generation_pb2.GenerateRequest(
         tokens={"ids": prompt},
         sampling={"temperature": load.temperature, "top_k": load.top_k, "top_p": load.top_p,
                   "seed": random_state.getrandbits(63)},
         stopping={"max_new_tokens": load.new_tokens, "ignore_eos": True})
+    request.MergeFrom(generation_pb2.GenerateRequest(**load.fields))
     try:
         async for event in stub.StreamGenerate(request, timeout=load.timeout_s):
             if event.WhichOneof("event") == "delta" and event.delta.token_ids:

@@ -10,6 +10,7 @@
     ./dev bench probe                 what this machine can do: memory reads, arithmetic, barriers
     ./dev bench quality               what a precision costs: divergence from f32, perplexity
     ./dev bench profile               where a step's time goes, by kind of work
+    ./dev bench settings              what settings cost the whole server
     ./dev bench sampling              what choosing a token costs, beside llama.cpp and transformers
 
 Each of these has flags of its own: ./dev bench peers --help.
@@ -86,8 +87,9 @@ def prefill(arguments):
 
 CASES = {"kv-cache": kv_cache, "batching": batching, "prefill": prefill}
 # Modules beside this one, each with a main of its own.
-TOOLS = {"peers": "peers", "arrival": "arrival", "probe": "probe", "quality": "quality", "profile": "step_profile",
-         "sampling": "sampling"}
+TOOLS = {"peers": "peers", "arrival": "arrival", "settings": "settings_cost",
+         "sampling": "sampling", "probe": "probe", "quality": "quality",
+         "profile": "step_profile"}
 
 
 def main():
