@@ -29,9 +29,9 @@ std::string ChoicesFacts(const GenerationSpec& spec, std::span<const CompletionR
   const Usage& usage = first.finished.usage;
   const double seconds = absl::ToDoubleSeconds(first.total);
   return absl::StrFormat(
-      "%d choices, %d tokens generated in %.2f s (%.1f tokens/s), prompt %d tokens, first after "
+      "%d %s, %d tokens generated in %.2f s (%.1f tokens/s), prompt %d tokens, first after "
       "%.0f ms; seed %d",
-      choices.size(), usage.generated_tokens, seconds,
+      choices.size(), choices.size() == 1 ? "choice" : "choices", usage.generated_tokens, seconds,
       seconds > 0 ? static_cast<double>(usage.generated_tokens) / seconds : 0, usage.prompt_tokens,
       absl::ToDoubleMilliseconds(first.first_token), spec.sampling.seed);
 }
