@@ -83,8 +83,6 @@ int32_t PromptLookup::Propose(int32_t most, std::vector<TokenId>& guesses) const
 
 int32_t DraftControl::Wanted(int32_t most, double relative_cost) {
   guess_cost_ = relative_cost > 0 ? relative_cost : kUnknownCost;
-  // A guess that costs a step or more cannot give more than it takes.
-  if (guess_cost_ >= 1) return 0;
   const auto affordable = static_cast<int32_t>(std::min(account_ / guess_cost_, 1e6));
   most = std::min(most, affordable);
   int32_t wanted = 0;

@@ -57,7 +57,7 @@ class PromptLookup {
 // adds 0.02, each right guess 1 and each guess takes c; it is never overdrawn. So however the text
 // is, an answer takes at most 1 step and 2 % longer than without guesses (where c is as told). What
 // the account holds when the formula says none pays for single guesses, now and then, which notice
-// a text that has become predictable.
+// a text that has become predictable, and show whoever predicts the cost what a guess really takes.
 class DraftControl {
  public:
   // How many guesses to make in the next step, at most `most`. `relative_cost` is the predicted

@@ -177,12 +177,17 @@ TEST(DraftControl, HoweverTheTextIsAnAnswerTakesHardlyLonger) {
   }
 }
 
-TEST(DraftControl, NothingIsGuessedWhereAGuessCostsAStep) {
+TEST(DraftControl, WhereAGuessIsSaidToCostAStepSingleOnesAreTriedNowAndThen) {
   DraftControl control;
-  for (int i = 0; i < 10; ++i) {
-    EXPECT_EQ(control.Wanted(8, 1.0), 0);
-    control.Learn(0, 0);
+  int guesses = 0;
+  for (int i = 0; i < 1000; ++i) {
+    const int32_t wanted = control.Wanted(8, 1.5);
+    EXPECT_LE(wanted, 1);
+    control.Learn(wanted, 0);
+    guesses += wanted;
   }
+  EXPECT_GE(guesses, 10);
+  EXPECT_LE(guesses, (1 + 0.02 * 1000) / 1.5);
   EXPECT_GT(control.Wanted(8, 0.05), 0);
 }
 
