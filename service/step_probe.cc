@@ -10,7 +10,7 @@
 namespace hocket {
 namespace {
 
-constexpr int32_t kSequences = 4;
+constexpr int32_t kSequences = 8;
 constexpr int32_t kPromptTokens = 16;
 constexpr int32_t kLongPromptTokens = 192;
 constexpr int kRepeats = 3;
@@ -159,7 +159,7 @@ absl::StatusOr<StepProbe> ProbeSteps(const SchedulerSettings& settings, Executor
   if (!status.ok()) return status;
   probe.decode_step = absl::InfiniteDuration();
   for (const MeasuredStep& step : probe.steps) {
-    if (step.load.decode_rows != 1 || step.load.prefill_tokens > 0) continue;
+    if (step.load.decode_rows != sequences || step.load.prefill_tokens > 0) continue;
     probe.decode_step = std::min(probe.decode_step, absl::Seconds(step.seconds));
   }
   return probe;
@@ -167,7 +167,7 @@ absl::StatusOr<StepProbe> ProbeSteps(const SchedulerSettings& settings, Executor
 
 absl::Duration DefaultTarget(const StepProbe& probe) {
   if (probe.steps.empty()) return absl::ZeroDuration();
-  return std::clamp(4 * probe.decode_step, absl::Milliseconds(60), absl::Seconds(1));
+  return std::clamp(6 * probe.decode_step, absl::Milliseconds(60), absl::Seconds(1));
 }
 
 }  // namespace hocket

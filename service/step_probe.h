@@ -15,15 +15,15 @@ namespace hocket {
 
 struct StepProbe {
   std::vector<MeasuredStep> steps;
-  absl::Duration decode_step;  // With one row; the fastest of several.
+  absl::Duration decode_step;  // Of eight sequences, or as many as may run; the fastest of several.
 };
 
 // Leaves no sequence behind; what it writes to KV blocks is overwritten by their first users.
 absl::StatusOr<StepProbe> ProbeSteps(const SchedulerSettings& settings, Executor* executor);
 
-// While a prompt is computed beside them, streams get a token in the time of about four plain
-// decode steps: three quarters of the machine then work on the prompt. Between 60 ms, faster than
-// anybody reads and long enough for a batch of streams beside some of a prompt, and a second.
+// While a prompt is computed beside them, eight streams get a token in the time of about six plain
+// decode steps: five sixths of the machine then work on the prompt, which comes hardly later than
+// with steps as long as they can be. Between 60 ms, faster than anybody reads, and a second.
 absl::Duration DefaultTarget(const StepProbe& probe);
 
 }  // namespace hocket

@@ -164,7 +164,7 @@ class ServeCommand final : public Command {
     scheduler.target_inter_token =
         target_ms_ < 0 ? DefaultTarget(*probe) : absl::Milliseconds(target_ms_);
     scheduler.measured_steps = std::move(probe->steps);
-    spdlog::info("target between tokens: {:.0f} ms; a decode step takes {:.1f} ms",
+    spdlog::info("target between tokens: {:.0f} ms; a decode step of a small batch takes {:.1f} ms",
                  absl::ToDoubleMilliseconds(scheduler.target_inter_token),
                  absl::ToDoubleMilliseconds(probe->decode_step));
     return absl::OkStatus();

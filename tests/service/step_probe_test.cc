@@ -81,11 +81,11 @@ TEST(ProbeSteps, ReportsAnExecutorThatFails) {
   EXPECT_EQ(executor.live_sequences, 0);
 }
 
-TEST(DefaultTarget, IsFourDecodeStepsWithinItsRange) {
+TEST(DefaultTarget, IsSixDecodeStepsWithinItsRange) {
   StepProbe probe;
   EXPECT_EQ(DefaultTarget(probe), absl::ZeroDuration()) << "nothing was measured";
   probe.steps.emplace_back();
-  probe.decode_step = absl::Milliseconds(30);
+  probe.decode_step = absl::Milliseconds(20);
   EXPECT_EQ(DefaultTarget(probe), absl::Milliseconds(120));
   probe.decode_step = absl::Milliseconds(1);
   EXPECT_EQ(DefaultTarget(probe), absl::Milliseconds(60));
