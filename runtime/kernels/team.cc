@@ -1,5 +1,7 @@
 #include "runtime/kernels/team.h"
 
+#include <utility>
+
 #include "hwy/cache_control.h"
 
 namespace hocket {
@@ -9,8 +11,8 @@ namespace {
 // other one too.
 constexpr int kSpins = 2000;
 
-// A wait shorter than this many spins is not worth looking at the clock.
-constexpr int kShortWait = 100;
+// Between two looks at what the system says of the members.
+constexpr int64_t kLookNs = 10'000'000;
 
 int64_t Nanoseconds(std::chrono::steady_clock::duration duration) {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(duration).count();
@@ -26,24 +28,20 @@ void TeamMember::Barrier() {
     team_.generation_.notify_all();
     return;
   }
-  const auto passed = [&](int spins) {
-    for (int spin = 0; spin < spins; ++spin) {
-      if (team_.generation_.load(std::memory_order_acquire) != generation) return true;
-      hwy::Pause();
-    }
-    return false;
-  };
-  if (passed(kShortWait)) return;
-  const auto begin = std::chrono::steady_clock::now();
-  if (!passed(kSpins)) team_.generation_.wait(generation, std::memory_order_acquire);
-  team_.waited_ns_.fetch_add(Nanoseconds(std::chrono::steady_clock::now() - begin),
-                             std::memory_order_relaxed);
+  for (int spin = 0; spin < kSpins; ++spin) {
+    if (team_.generation_.load(std::memory_order_acquire) != generation) return;
+    hwy::Pause();
+  }
+  team_.generation_.wait(generation, std::memory_order_acquire);
 }
 
 void Team::Observe(std::chrono::steady_clock::time_point begin) {
   const auto end = std::chrono::steady_clock::now();
-  crowding_.Observe(Nanoseconds(end.time_since_epoch()), Nanoseconds(end - begin),
-                    waited_ns_.load(std::memory_order_relaxed));
+  const int64_t now_ns = Nanoseconds(end.time_since_epoch());
+  running_ns_ += Nanoseconds(end - begin);
+  if (threads_ == 1 || now_ns - observed_ns_ < kLookNs) return;
+  crowding_.Observe(now_ns, std::exchange(running_ns_, 0), run_delay_.Take().value_or(0));
+  observed_ns_ = now_ns;
 }
 
 int64_t TeamMember::Claim(int64_t n) {

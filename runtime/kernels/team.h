@@ -12,6 +12,7 @@
 #include <cstdint>
 
 #include "runtime/kernels/crowding.h"
+#include "runtime/kernels/run_delay.h"
 
 namespace hocket {
 
@@ -61,7 +62,7 @@ class TeamMember {
 
 class Team {
  public:
-  explicit Team(int32_t threads) : threads_(threads), crowding_(threads) {}
+  explicit Team(int32_t threads) : threads_(threads), crowding_(threads), run_delay_(threads) {}
   int32_t threads() const { return threads_; }
 
   // Threads of the next run: fewer than all while other processes hold their CPUs.
@@ -73,13 +74,14 @@ class Team {
   void Run(F&& f) {
     const auto begin = std::chrono::steady_clock::now();
     claims_.store(0, std::memory_order_relaxed);
-    waited_ns_.store(0, std::memory_order_relaxed);
     if (members() == 1) {
+      run_delay_.Enter(0);
       TeamMember member(*this, 0, 1, 0);
       f(member);
     } else {
 #pragma omp parallel num_threads(members())
       {
+        run_delay_.Enter(omp_get_thread_num());
         TeamMember member(*this, omp_get_thread_num(), omp_get_num_threads(), 0);
         f(member);
       }
@@ -94,7 +96,9 @@ class Team {
 
   const int32_t threads_;
   Crowding crowding_;
-  std::atomic<int64_t> waited_ns_{0};  // Of all members at barriers, long waits only.
+  RunDelay run_delay_;
+  int64_t observed_ns_ = 0;  // When run_delay_ was last read,
+  int64_t running_ns_ = 0;   // and how long runs have taken since.
   alignas(64) std::atomic<int32_t> arrived_{0};
   alignas(64) std::atomic<int32_t> generation_{0};
   // The running ForEach's number in the upper half, the next index in the lower.

@@ -7,12 +7,11 @@ namespace {
 
 constexpr int64_t kMillisecond = 1'000'000;
 
-// Runs of 10 ms for `milliseconds`, in which each member waits `waiting` of its time.
-void Pass(Crowding& crowding, int64_t& now, int64_t milliseconds, double waiting) {
+// Runs of 10 ms for `milliseconds`, in which some member has no CPU for `delayed` of the time.
+void Pass(Crowding& crowding, int64_t& now, int64_t milliseconds, double delayed) {
   for (int64_t end = now + milliseconds * kMillisecond; now < end;) {
     now += 10 * kMillisecond;
-    const double waited = waiting * 10 * kMillisecond * (crowding.members() - 1);
-    crowding.Observe(now, 10 * kMillisecond, static_cast<int64_t>(waited));
+    crowding.Observe(now, 10 * kMillisecond, static_cast<int64_t>(delayed * 10 * kMillisecond));
   }
 }
 
@@ -34,7 +33,7 @@ TEST(CrowdingTest, OneLongWaitIsNoSign) {
 TEST(CrowdingTest, LongWaitsTakeAMemberAwayAtATime) {
   Crowding crowding(3);
   int64_t now = 0;
-  Pass(crowding, now, 60, 0.8);
+  Pass(crowding, now, 40, 0.8);
   EXPECT_EQ(crowding.members(), 2);
   Pass(crowding, now, 20, 0.05);
   EXPECT_EQ(crowding.members(), 2);
