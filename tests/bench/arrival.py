@@ -114,11 +114,15 @@ async def share_prefix(target, seed):
 
 
 def make(name, shape, options):
-    if name.startswith("hocket:") and name.endswith("-untargeted"):
-        flags = [*options.hocket_flag, "--target-inter-token-ms", "0"]
-        return engines.Hocket(shape, name[len("hocket:"):-len("-untargeted")],
-                              argparse.Namespace(threads=options.threads, hocket_flag=flags))
-    return engines.make(name, shape, options)
+    if not name.startswith("hocket:"):
+        return engines.make(name, shape, options)
+    precision = name[len("hocket:"):]
+    flags = ["--prefix-cache", *options.hocket_flag]
+    if precision.endswith("-untargeted"):
+        precision = precision[:-len("-untargeted")]
+        flags += ["--target-inter-token-ms", "0"]
+    return engines.Hocket(shape, precision,
+                          argparse.Namespace(threads=options.threads, hocket_flag=flags))
 
 
 def measure(name, engine, seed):

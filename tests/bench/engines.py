@@ -27,9 +27,11 @@ class Workload:
 
 
 class Hocket:
+    """Without a prefix cache, as OpenVINO is: repetitions and cases have prompts in common."""
+
     def __init__(self, shape, precision, options):
         self.flags = ["--precision", precision, "--threads", str(options.threads),
-                      *options.hocket_flag]
+                      "--no-prefix-cache", *options.hocket_flag]
         self.model = bench_models.model_folder(shape)
 
     def start(self):
