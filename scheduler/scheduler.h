@@ -58,7 +58,7 @@ struct PlanShape {
   StepLoad load;  // Drafts count as prefill tokens.
   int32_t draft_tokens = 0;
   int32_t prefill_rows = 0;
-  double predicted_seconds = 0;  // 0 until the model is fitted.
+  double predicted_seconds = 0;  // 0 until the model is fitted, and without rows.
 };
 
 class Scheduler {

@@ -20,7 +20,9 @@ const StepPlan& Scheduler::Core::Plan(absl::Time now) {
   YieldToFirst();
   PlanDecodeRows();
   PlanPrefillRows(now);
-  if (model_.fitted()) shape_.predicted_seconds = model_.PredictSeconds(shape_.load);
+  if (model_.fitted() && !shape_.load.empty()) {
+    shape_.predicted_seconds = model_.PredictSeconds(shape_.load);
+  }
   outstanding_ = true;
   return plan_;
 }
