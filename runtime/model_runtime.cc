@@ -31,14 +31,6 @@ absl::Status CheckFolder(const std::string& folder) {
   return absl::OkStatus();
 }
 
-// The last component, also of "models/tales/" and ".".
-std::string FolderName(const std::string& folder) {
-  std::error_code error;
-  std::filesystem::path path = std::filesystem::canonical(folder, error);
-  if (error) path = folder;
-  return path.filename().string();
-}
-
 class LoadedModel final : public ModelRuntime {
  public:
   LoadedModel(std::unique_ptr<Decoder> decoder, std::unique_ptr<Tokenizer> tokenizer,
@@ -72,29 +64,6 @@ absl::Status CheckVocabulary(const RuntimeSettings& settings, const Tokenizer& t
 
 }  // namespace
 
-absl::Status RuntimeSettings::Validate() const {
-  const auto error = [](absl::string_view field, int64_t value, absl::string_view expected) {
-    return absl::InvalidArgumentError(absl::StrCat(field, ": ", value, " is not ", expected));
-  };
-  if (model_dir.empty()) return absl::InvalidArgumentError("model_dir: no model folder was given");
-  if (threads < 0 || threads > 4096) return error("threads", threads, "in [0, 4096]");
-  if (block_tokens < 16 || block_tokens > 256 ||
-      !std::has_single_bit(static_cast<uint32_t>(block_tokens))) {
-    return error("block_tokens", block_tokens, "16, 32, 64, 128 or 256");
-  }
-  if (kv_cache_bytes < 0) return error("kv_cache_bytes", kv_cache_bytes, "at least 0");
-  if (max_step_tokens < 1 || max_step_tokens > (1 << 20)) {
-    return error("max_step_tokens", max_step_tokens, "in [1, 1048576]");
-  }
-  if (max_running_sequences < 1 || max_running_sequences > 65536) {
-    return error("max_running_sequences", max_running_sequences, "in [1, 65536]");
-  }
-  if (weight_cache.empty()) {
-    return absl::InvalidArgumentError("weight_cache: is empty; give auto, off or a folder");
-  }
-  return absl::OkStatus();
-}
-
 absl::StatusOr<std::unique_ptr<ModelRuntime>> ModelRuntime::Load(const RuntimeSettings& settings) {
   absl::Status status = settings.Validate();
   status.Update(CheckFolder(settings.model_dir));
@@ -112,7 +81,6 @@ absl::StatusOr<std::unique_ptr<ModelRuntime>> ModelRuntime::Load(const RuntimeSe
   if (!decoder.ok()) return decoder.status();
 
   ModelInfo info = (*decoder)->info();
-  info.name = FolderName(settings.model_dir);
   status = CheckVocabulary(settings, **tokenizer, info);
   if (!status.ok()) return status;
   absl::StatusOr<GenerationConfig> config =

@@ -168,27 +168,7 @@ class DecoderImpl : public Decoder {
   std::unique_ptr<ForwardPass> pass_;
 };
 
-absl::Status CheckSettings(const RuntimeSettings& settings) {
-  const auto invalid = [](const std::string& field, int64_t value, const std::string& expected) {
-    return absl::InvalidArgumentError(absl::StrCat(field, " is ", value, ", expected ", expected));
-  };
-  if (settings.block_tokens < 16 || settings.block_tokens > 256 ||
-      !std::has_single_bit(static_cast<uint32_t>(settings.block_tokens))) {
-    return invalid("block_tokens", settings.block_tokens, "16, 32, 64, 128 or 256");
-  }
-  if (settings.threads < 0) return invalid("threads", settings.threads, "0 or more");
-  if (settings.kv_cache_bytes < 0) {
-    return invalid("kv_cache_bytes", settings.kv_cache_bytes, "0 or more");
-  }
-  if (settings.max_step_tokens < 1 || settings.max_step_tokens > 1 << 16) {
-    return invalid("max_step_tokens", settings.max_step_tokens, "1 to 65536");
-  }
-  if (settings.max_running_sequences < 1) {
-    return invalid("max_running_sequences", settings.max_running_sequences, "at least 1");
-  }
-  return absl::OkStatus();
-}
-
+// The last component, also of "models/tales/" and ".".
 std::string FolderName(const std::string& folder) {
   std::error_code error;
   const std::filesystem::path path = std::filesystem::canonical(folder, error);
@@ -198,7 +178,7 @@ std::string FolderName(const std::string& folder) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Load(const RuntimeSettings& settings) {
-  absl::Status status = CheckSettings(settings);
+  absl::Status status = settings.Validate();
   if (!status.ok()) return status;
   const std::string config_path = absl::StrCat(settings.model_dir, "/config.json");
   const auto text = ReadTextFile(config_path);
