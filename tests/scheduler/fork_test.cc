@@ -18,6 +18,15 @@ std::vector<SequenceId> RowsOf(const StepPlan& plan) {
   return sequences;
 }
 
+// Wants every slot, and all others give way.
+RecordedRequest UrgentGroup() {
+  return RecordedRequest({.id = "urgent",
+                          .prompt = {9},
+                          .max_new_tokens = 2,
+                          .priority = PriorityClass::kInteractive,
+                          .choices = 8});
+}
+
 TEST(Fork, ComputesAllButTheLastPromptTokenOnceAndCopiesTheBlockWhereChoicesPart) {
   SteppedScheduler stepped;
   const RecordedRequest request({.prompt = PromptOf(7), .max_new_tokens = 4, .choices = 3});
@@ -213,12 +222,7 @@ TEST(Fork, FindsTheTailsOfPreemptedChoicesInTheCache) {
                                .choices = 3});
   ASSERT_TRUE(stepped.Add(group).ok());
   while (group.sink->Get().tokens.size() < 3 * 9) stepped.Step();
-  // Eight interactive sequences want every slot, and the group gives way.
-  const RecordedRequest urgent({.id = "urgent",
-                                .prompt = {9},
-                                .max_new_tokens = 2,
-                                .priority = PriorityClass::kInteractive,
-                                .choices = 8});
+  const RecordedRequest urgent = UrgentGroup();
   ASSERT_TRUE(stepped.Add(urgent).ok());
   stepped.Step();
   EXPECT_EQ(stepped.scheduler.Stats().preempted_requests, 1);
@@ -273,11 +277,7 @@ TEST(Fork, IsComputedAgainWhereACopyWasPlannedInAStepThatFailed) {
         {.id = "group", .prompt = PromptOf(11), .max_new_tokens = 20, .choices = 3});
     ASSERT_TRUE(stepped.Add(group).ok());
     while (group.sink->Get().tokens.size() < 3 * 5) stepped.Step();
-    const RecordedRequest urgent({.id = "urgent",
-                                  .prompt = {9},
-                                  .max_new_tokens = 2,
-                                  .priority = PriorityClass::kInteractive,
-                                  .choices = 8});
+    const RecordedRequest urgent = UrgentGroup();
     ASSERT_TRUE(stepped.Add(urgent).ok());
     stepped.Step();
     ASSERT_EQ(stepped.scheduler.Stats().preempted_requests, 1);

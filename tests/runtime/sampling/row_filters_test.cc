@@ -200,6 +200,18 @@ void ExpectScoredAfter(const std::vector<float>& logits, const ReferenceRow& exp
   }
 }
 
+// Counts the rows where rounding decides, of which only that something is kept is sure.
+void ExpectAgreement(const std::vector<float>& logits, const RowRequest& request, int& ambiguous) {
+  const ReferenceRow expected = RunReference(logits, request);
+  if (expected.ambiguous) {
+    ++ambiguous;
+    ASSERT_FALSE(Kept(logits, request).empty());
+    return;
+  }
+  ExpectKept(Kept(logits, request), expected);
+  ExpectScoredAfter(logits, expected, request);
+}
+
 TEST(FilterRow, AgreesWithThePlainReferenceForRandomRowsEditsAndFilters) {
   const uint64_t seed = 90210;
   std::mt19937_64 random(seed);
@@ -221,14 +233,7 @@ TEST(FilterRow, AgreesWithThePlainReferenceForRandomRowsEditsAndFilters) {
       ASSERT_EQ(SampleRow(changed, c.request, scratch, {}).error, RowError::kNoToken);
       continue;
     }
-    const ReferenceRow expected = RunReference(logits, c.request);
-    if (expected.ambiguous) {
-      ++ambiguous;
-      ASSERT_FALSE(Kept(logits, c.request).empty());
-      continue;
-    }
-    ExpectKept(Kept(logits, c.request), expected);
-    ExpectScoredAfter(logits, expected, c.request);
+    ExpectAgreement(logits, c.request, ambiguous);
     if (HasFatalFailure()) return;
   }
   EXPECT_LT(ambiguous, kRounds / 10);
@@ -264,14 +269,7 @@ TEST(FilterRow, AgreesWithTheReferenceForEveryFilterAtLargeVocabularies) {
     RandomizeFilters(random, c.request);
     SCOPED_TRACE(testing::Message() << "seed " << seed << ", round " << round << ", " << kind
                                     << ", n " << n << ", " << Settings(c.request));
-    const ReferenceRow expected = RunReference(logits, c.request);
-    if (expected.ambiguous) {
-      ++ambiguous;
-      ASSERT_FALSE(Kept(logits, c.request).empty());
-      continue;
-    }
-    ExpectKept(Kept(logits, c.request), expected);
-    ExpectScoredAfter(logits, expected, c.request);
+    ExpectAgreement(logits, c.request, ambiguous);
     if (HasFatalFailure()) return;
   }
   EXPECT_LT(ambiguous, kRounds / 2);

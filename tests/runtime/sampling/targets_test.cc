@@ -15,6 +15,19 @@
 namespace hocket {
 namespace {
 
+RowRequest RandomRequest(std::mt19937_64& random) {
+  RowRequest request;
+  request.temperature = 0.1f * static_cast<float>(1 + random() % 20);
+  request.top_k = random() % 3 == 0 ? 1 + random() % 100 : 0;
+  request.top_p = random() % 2 == 0 ? 1.0f : 0.9f;
+  request.min_p = random() % 3 == 0 ? 0.01f : 0.0f;
+  request.typical_p = random() % 3 == 0 ? 0.8f : 1.0f;
+  request.top_n_sigma = random() % 4 == 0 ? 1.5f : 0.0f;
+  request.xtc_threshold = random() % 3 == 0 ? 0.05f : 0.0f;
+  request.random = random();
+  return request;
+}
+
 // What one target makes of many random rows: tokens, scores and sums.
 std::vector<uint64_t> RunOn(int64_t target) {
   hwy::SetSupportedTargetsForTest(target);
@@ -26,15 +39,7 @@ std::vector<uint64_t> RunOn(int64_t target) {
     std::vector<float> logits = RandomLogits(random, 1 + random() % 3000, &kind);
     RowScratch scratch(logits.size());
     std::array<TokenLogprob, 20> top;
-    RowRequest request;
-    request.temperature = 0.1f * static_cast<float>(1 + random() % 20);
-    request.top_k = random() % 3 == 0 ? 1 + random() % 100 : 0;
-    request.top_p = random() % 2 == 0 ? 1.0f : 0.9f;
-    request.min_p = random() % 3 == 0 ? 0.01f : 0.0f;
-    request.typical_p = random() % 3 == 0 ? 0.8f : 1.0f;
-    request.top_n_sigma = random() % 4 == 0 ? 1.5f : 0.0f;
-    request.xtc_threshold = random() % 3 == 0 ? 0.05f : 0.0f;
-    request.random = random();
+    RowRequest request = RandomRequest(random);
     std::vector<uint32_t> mask((logits.size() + 31) / 32);
     for (uint32_t& word : mask) word = static_cast<uint32_t>(random());
     const LogitEdits edits{.constraint = mask};
@@ -90,15 +95,7 @@ TEST(Targets, DrawAsTheReferenceDoesOnEachOfThem) {
     for (int round = 0; round < 100; ++round) {
       std::string kind;
       std::vector<float> logits = RandomLogits(random, 1 + random() % 3000, &kind);
-      RowRequest request;
-      request.temperature = 0.1f * static_cast<float>(1 + random() % 20);
-      request.top_k = random() % 3 == 0 ? 1 + random() % 100 : 0;
-      request.top_p = random() % 2 == 0 ? 1.0f : 0.9f;
-      request.min_p = random() % 3 == 0 ? 0.01f : 0.0f;
-      request.typical_p = random() % 3 == 0 ? 0.8f : 1.0f;
-      request.top_n_sigma = random() % 4 == 0 ? 1.5f : 0.0f;
-      request.xtc_threshold = random() % 3 == 0 ? 0.05f : 0.0f;
-      request.random = random();
+      RowRequest request = RandomRequest(random);
       request.scored = request.scored_after = true;
       SCOPED_TRACE(testing::Message() << hwy::TargetName(target) << ", seed " << seed << ", round "
                                       << round << ", " << kind);
