@@ -6,8 +6,9 @@ namespace hocket {
 namespace {
 
 // Slots of the table that a run may lie in. A bound, so that tokens chosen to collide cost no more
-// time than others: the run that they push out is not found again.
-constexpr size_t kProbes = 16;
+// time than others: the run that they push out is not found again. Other tokens hardly ever push one
+// out of a table that is half full at most.
+constexpr size_t kProbes = 32;
 constexpr size_t kFirstSlots = 64;
 
 constexpr double kUnknownCost = 0.25;
@@ -38,7 +39,9 @@ int32_t PromptLookup::Enter(int32_t end) {
   const size_t first = HashAt(end) & mask;
   size_t oldest = first;
   for (size_t probe = 0; probe < kProbes; ++probe) {
-    int32_t& slot = latest_[(first + probe) & mask];
+    // Ever longer strides, so that runs do not queue up behind each other.
+    const size_t place = (first + probe * (probe + 1) / 2) & mask;
+    int32_t& slot = latest_[place];
     if (slot == 0) {
       slot = end;
       ++runs_;
@@ -49,7 +52,7 @@ int32_t PromptLookup::Enter(int32_t end) {
       slot = end;
       return earlier;
     }
-    if (slot < latest_[oldest]) oldest = (first + probe) & mask;
+    if (slot < latest_[oldest]) oldest = place;
   }
   latest_[oldest] = end;
   return 0;
