@@ -22,17 +22,15 @@ bool NeedsWholePrompt(const OutputSettings& output) {
 // gRPC ends a call whose deadline passes by cancelling it, by a timer of its own that may be early.
 constexpr absl::Duration kDeadlineSlack = absl::Milliseconds(50);
 
-constexpr size_t kMaxTenantBytes = 128;
-
 }  // namespace
 
 Call::Call(const CallParts& parts, absl::string_view method, bool streams, absl::Time deadline,
-           std::string tenant)
+           Caller caller)
     : parts_(parts),
       method_(method),
       streams_(streams),
       deadline_(deadline),
-      tenant_(std::move(tenant)),
+      caller_(std::move(caller)),
       received_(absl::Now()) {
   context_.model_name = parts.validator->model_name();
   context_.text = parts.text;
@@ -49,11 +47,6 @@ void Call::Start(const std::string& request_id, Validate validate) {
       return RefuseLocked(absl::AlreadyExistsError(
           absl::StrCat("request_id: a request with id \"", request_id, "\" is held")));
     }
-  }
-  if (tenant_.size() > kMaxTenantBytes) {
-    return Refuse(FieldError(
-        "metadata hocket-tenant",
-        absl::StrCat(tenant_.size(), " bytes are more than the limit of ", kMaxTenantBytes)));
   }
   std::shared_ptr<Call> self = shared_from_this();
   const bool taken = parts_.text_pool->TrySchedule(
@@ -106,8 +99,9 @@ absl::Status Call::SubmitToEngine() {
   valid.shape.Apply(request);
   request.deadline = deadline_;
   request.priority = valid.scheduling.priority;
-  request.tenant = tenant_;
-  request.cache_salt = CacheSaltOf(valid.scheduling, tenant_);
+  request.tenant = caller_.tenant;
+  request.tenant_weight = caller_.weight;
+  request.cache_salt = CacheSaltOf(valid.scheduling, caller_.tenant);
   request.needs_whole_prompt = NeedsWholePrompt(valid.spec->output);
   request.sink = shared_from_this();
   const absl::Status status = parts_.engine->Submit(std::move(request));

@@ -17,7 +17,9 @@
 #include "scheduler/engine.h"
 #include "scheduler/request.h"
 #include "service/answer.h"
+#include "service/authorizer.h"
 #include "service/call_registry.h"
+#include "service/caller.h"
 #include "service/delivery_thread.h"
 #include "service/metrics.h"
 #include "service/pending_events.h"
@@ -26,14 +28,17 @@
 
 namespace hocket {
 
-// What every call uses. All outlive all calls.
+// What every call of one model uses. All outlive all calls; those of the second half are the same
+// for all models.
 struct CallParts {
   Engine* engine = nullptr;
   const Validator* validator = nullptr;
   const ModelText* text = nullptr;
+  Metrics* metrics = nullptr;
+
+  const Authorizer* authorizer = nullptr;
   TextPool* text_pool = nullptr;
   DeliveryThread* delivery = nullptr;
-  Metrics* metrics = nullptr;
   CallRegistry* calls = nullptr;
 };
 
@@ -41,9 +46,8 @@ class Call : public Sink, public Deliverable, public std::enable_shared_from_thi
  public:
   // `method` must be a literal: it labels metrics and logs. `streams`: batches are delivered as
   // they come; otherwise there is one, when the request has ended.
-  // `tenant`: as the client's metadata names it.
   Call(const CallParts& parts, absl::string_view method, bool streams, absl::Time deadline,
-       std::string tenant = "");
+       Caller caller = {});
 
   // Validates on a text thread and submits. `request_id` is the client's; empty: one is made. It
   // is held from here to the end: ALREADY_EXISTS goes to the client when another call holds it,
@@ -88,7 +92,7 @@ class Call : public Sink, public Deliverable, public std::enable_shared_from_thi
   const absl::string_view method_;
   const bool streams_;
   const absl::Time deadline_;
-  const std::string tenant_;
+  const Caller caller_;
   const absl::Time received_;
   // Written before the request is submitted, and then only read; the request id from Start on.
   AnswerContext context_;

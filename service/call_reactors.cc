@@ -25,23 +25,17 @@ absl::Time DeadlineOf(const grpc::CallbackServerContext& context) {
 // Clients take 8 KiB of metadata by default, base64 included.
 constexpr size_t kMaxResumeTrailerBytes = 4096;
 
-// Until keys name tenants, the client's own word is taken.
-std::string TenantOf(const grpc::CallbackServerContext& context) {
-  const auto found = context.client_metadata().find("hocket-tenant");
-  if (found == context.client_metadata().end()) return "";
-  return std::string(found->second.data(), found->second.size());
-}
-
 class StreamReactor final : public Call,
                             public grpc::ServerWriteReactor<v1::StreamGenerateResponse> {
  public:
-  StreamReactor(const CallParts& parts, grpc::CallbackServerContext* context)
-      : Call(parts, "StreamGenerate", /*streams=*/true, DeadlineOf(*context), TenantOf(*context)),
+  StreamReactor(const CallParts& parts, Caller caller, grpc::CallbackServerContext* context)
+      : Call(parts, "StreamGenerate", /*streams=*/true, DeadlineOf(*context), std::move(caller)),
         context_(context) {}
 
-  static StreamReactor* Start(const CallParts& parts, grpc::CallbackServerContext* context,
+  static StreamReactor* Start(const CallParts& parts, Caller caller,
+                              grpc::CallbackServerContext* context,
                               const v1::GenerateRequest* request) {
-    auto reactor = std::make_shared<StreamReactor>(parts, context);
+    auto reactor = std::make_shared<StreamReactor>(parts, std::move(caller), context);
     reactor->self_ = reactor;
     // The request lives until OnDone, which waits for Finish, which waits for this.
     reactor->Call::Start(request->request_id(), [validator = parts.validator, request] {
@@ -94,18 +88,20 @@ class UnaryReactor final : public Call, public grpc::ServerUnaryReactor {
  public:
   using Fold = Response (*)(const EventBatch&, const AnswerContext&);
 
-  UnaryReactor(const CallParts& parts, absl::string_view method,
+  UnaryReactor(const CallParts& parts, Caller caller, absl::string_view method,
                grpc::CallbackServerContext* context, Fold fold, Response* response)
-      : Call(parts, method, /*streams=*/false, DeadlineOf(*context), TenantOf(*context)),
+      : Call(parts, method, /*streams=*/false, DeadlineOf(*context), std::move(caller)),
         context_(context),
         fold_(fold),
         response_(response) {}
 
-  static grpc::ServerUnaryReactor* Start(const CallParts& parts, absl::string_view method,
+  static grpc::ServerUnaryReactor* Start(const CallParts& parts, Caller caller,
+                                         absl::string_view method,
                                          grpc::CallbackServerContext* context, Fold fold,
                                          Response* response, const std::string& request_id,
                                          std::function<absl::StatusOr<ValidRequest>()> validate) {
-    auto reactor = std::make_shared<UnaryReactor>(parts, method, context, fold, response);
+    auto reactor =
+        std::make_shared<UnaryReactor>(parts, std::move(caller), method, context, fold, response);
     reactor->self_ = reactor;
     reactor->Call::Start(request_id, std::move(validate));
     return reactor.get();
@@ -145,31 +141,34 @@ grpc::Status EndOf(const absl::Status& status, grpc::CallbackServerContext* cont
 }
 
 grpc::ServerWriteReactor<v1::StreamGenerateResponse>* StartStreamGenerate(
-    const CallParts& parts, grpc::CallbackServerContext* context,
+    const CallParts& parts, Caller caller, grpc::CallbackServerContext* context,
     const v1::GenerateRequest* request) {
-  return StreamReactor::Start(parts, context, request);
+  return StreamReactor::Start(parts, std::move(caller), context, request);
 }
 
-grpc::ServerUnaryReactor* StartGenerate(const CallParts& parts,
+grpc::ServerUnaryReactor* StartGenerate(const CallParts& parts, Caller caller,
                                         grpc::CallbackServerContext* context,
                                         const v1::GenerateRequest* request,
                                         v1::GenerateResponse* response) {
   return UnaryReactor<v1::GenerateResponse>::Start(
-      parts, "Generate", context, &GenerateAnswer, response, request->request_id(),
+      parts, std::move(caller), "Generate", context, &GenerateAnswer, response,
+      request->request_id(),
       [validator = parts.validator, request] { return validator->Generate(*request); });
 }
 
-grpc::ServerUnaryReactor* StartScore(const CallParts& parts, grpc::CallbackServerContext* context,
+grpc::ServerUnaryReactor* StartScore(const CallParts& parts, Caller caller,
+                                     grpc::CallbackServerContext* context,
                                      const v1::ScoreRequest* request, v1::ScoreResponse* response) {
   return UnaryReactor<v1::ScoreResponse>::Start(
-      parts, "Score", context, &ScoreAnswer, response, request->request_id(),
+      parts, std::move(caller), "Score", context, &ScoreAnswer, response, request->request_id(),
       [validator = parts.validator, request] { return validator->Score(*request); });
 }
 
-grpc::ServerUnaryReactor* StartEmbed(const CallParts& parts, grpc::CallbackServerContext* context,
+grpc::ServerUnaryReactor* StartEmbed(const CallParts& parts, Caller caller,
+                                     grpc::CallbackServerContext* context,
                                      const v1::EmbedRequest* request, v1::EmbedResponse* response) {
   return UnaryReactor<v1::EmbedResponse>::Start(
-      parts, "Embed", context, &EmbedAnswer, response, request->request_id(),
+      parts, std::move(caller), "Embed", context, &EmbedAnswer, response, request->request_id(),
       [validator = parts.validator, request] { return validator->Embed(*request); });
 }
 

@@ -15,18 +15,20 @@ namespace hocket {
 grpc::Status EndOf(const absl::Status& status, grpc::CallbackServerContext* context);
 
 grpc::ServerWriteReactor<v1::StreamGenerateResponse>* StartStreamGenerate(
-    const CallParts& parts, grpc::CallbackServerContext* context,
+    const CallParts& parts, Caller caller, grpc::CallbackServerContext* context,
     const v1::GenerateRequest* request);
 
-grpc::ServerUnaryReactor* StartGenerate(const CallParts& parts,
+grpc::ServerUnaryReactor* StartGenerate(const CallParts& parts, Caller caller,
                                         grpc::CallbackServerContext* context,
                                         const v1::GenerateRequest* request,
                                         v1::GenerateResponse* response);
 
-grpc::ServerUnaryReactor* StartScore(const CallParts& parts, grpc::CallbackServerContext* context,
+grpc::ServerUnaryReactor* StartScore(const CallParts& parts, Caller caller,
+                                     grpc::CallbackServerContext* context,
                                      const v1::ScoreRequest* request, v1::ScoreResponse* response);
 
-grpc::ServerUnaryReactor* StartEmbed(const CallParts& parts, grpc::CallbackServerContext* context,
+grpc::ServerUnaryReactor* StartEmbed(const CallParts& parts, Caller caller,
+                                     grpc::CallbackServerContext* context,
                                      const v1::EmbedRequest* request, v1::EmbedResponse* response);
 
 }  // namespace hocket

@@ -3,6 +3,8 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "service/call_reactors.h"
 #include "service/field_checks.h"
 #include "service/status.h"
@@ -40,6 +42,14 @@ v1::Model DescribeModel(const std::string& name, const ModelInfo& info, bool cha
   return model;
 }
 
+// A stream that ends before it begins.
+template <typename Response>
+class RefusedStream final : public grpc::ServerWriteReactor<Response> {
+ public:
+  explicit RefusedStream(const grpc::Status& status) { this->Finish(status); }
+  void OnDone() override { delete this; }
+};
+
 // Moves a result into the response, or passes the error on.
 template <typename Response>
 absl::Status Assign(absl::StatusOr<Response> from, Response* to) {
@@ -50,81 +60,140 @@ absl::Status Assign(absl::StatusOr<Response> from, Response* to) {
 
 }  // namespace
 
-HocketService::HocketService(const CallParts& parts, int32_t block_tokens)
-    : parts_(parts),
-      model_(DescribeModel(parts.validator->model_name(), parts.validator->info(),
-                           parts.text->has_chat_template(), block_tokens)) {}
+HocketService::HocketService(std::vector<CallParts> models, int32_t block_tokens) {
+  for (CallParts& parts : models) {
+    v1::Model described = DescribeModel(parts.validator->model_name(), parts.validator->info(),
+                                        parts.text->has_chat_template(), block_tokens);
+    models_.push_back({std::move(parts), std::move(described)});
+  }
+}
+
+absl::StatusOr<const HocketService::HostedModel*> HocketService::FindModel(
+    const std::string& name) const {
+  if (name.empty()) return &models_.front();
+  for (const HostedModel& model : models_) {
+    if (model.described.name() == name) return &model;
+  }
+  const auto name_of = [](std::string* out, const HostedModel& model) {
+    absl::StrAppend(out, "\"", model.described.name(), "\"");
+  };
+  return absl::NotFoundError(absl::StrCat("model: there is no model \"", name,
+                                          "\"; served: ", absl::StrJoin(models_, ", ", name_of)));
+}
+
+absl::StatusOr<HocketService::Admitted> HocketService::Admit(
+    const grpc::CallbackServerContext& context, Scope scope, const std::string& model) const {
+  absl::StatusOr<Caller> caller = shared().authorizer->Authorize(context, scope);
+  if (!caller.ok()) return caller.status();
+  absl::StatusOr<const HostedModel*> found = FindModel(model);
+  if (!found.ok()) return found.status();
+  return Admitted{*found, *std::move(caller)};
+}
 
 grpc::ServerUnaryReactor* HocketService::Generate(grpc::CallbackServerContext* context,
                                                   const v1::GenerateRequest* request,
                                                   v1::GenerateResponse* response) {
-  return StartGenerate(parts_, context, request, response);
+  absl::StatusOr<Admitted> admitted = Admit(*context, Scope::kGenerate, request->model());
+  if (!admitted.ok()) return End("Generate", context, admitted.status());
+  return StartGenerate(admitted->model->parts, std::move(admitted->caller), context, request,
+                       response);
 }
 
 grpc::ServerWriteReactor<v1::StreamGenerateResponse>* HocketService::StreamGenerate(
     grpc::CallbackServerContext* context, const v1::GenerateRequest* request) {
-  return StartStreamGenerate(parts_, context, request);
+  absl::StatusOr<Admitted> admitted = Admit(*context, Scope::kGenerate, request->model());
+  if (!admitted.ok()) {
+    shared().metrics->CountRequest("StreamGenerate", StatusLabel(admitted.status()));
+    return new RefusedStream<v1::StreamGenerateResponse>(EndOf(admitted.status(), context));
+  }
+  return StartStreamGenerate(admitted->model->parts, std::move(admitted->caller), context, request);
 }
 
 grpc::ServerUnaryReactor* HocketService::Score(grpc::CallbackServerContext* context,
                                                const v1::ScoreRequest* request,
                                                v1::ScoreResponse* response) {
-  return StartScore(parts_, context, request, response);
+  absl::StatusOr<Admitted> admitted = Admit(*context, Scope::kGenerate, request->model());
+  if (!admitted.ok()) return End("Score", context, admitted.status());
+  return StartScore(admitted->model->parts, std::move(admitted->caller), context, request,
+                    response);
 }
 
 grpc::ServerUnaryReactor* HocketService::Embed(grpc::CallbackServerContext* context,
                                                const v1::EmbedRequest* request,
                                                v1::EmbedResponse* response) {
-  return StartEmbed(parts_, context, request, response);
+  absl::StatusOr<Admitted> admitted = Admit(*context, Scope::kGenerate, request->model());
+  if (!admitted.ok()) return End("Embed", context, admitted.status());
+  return StartEmbed(admitted->model->parts, std::move(admitted->caller), context, request,
+                    response);
 }
 
 grpc::ServerUnaryReactor* HocketService::Tokenize(grpc::CallbackServerContext* context,
                                                   const v1::TokenizeRequest* request,
                                                   v1::TokenizeResponse* response) {
-  return OnTextThread("Tokenize", context, [validator = parts_.validator, request, response] {
-    return Assign(validator->Tokenize(*request), response);
-  });
+  absl::StatusOr<Admitted> admitted = Admit(*context, Scope::kGenerate, request->model());
+  if (!admitted.ok()) return End("Tokenize", context, admitted.status());
+  return OnTextThread("Tokenize", context,
+                      [validator = admitted->model->parts.validator, request, response] {
+                        return Assign(validator->Tokenize(*request), response);
+                      });
 }
 
 grpc::ServerUnaryReactor* HocketService::Detokenize(grpc::CallbackServerContext* context,
                                                     const v1::DetokenizeRequest* request,
                                                     v1::DetokenizeResponse* response) {
-  return OnTextThread("Detokenize", context, [validator = parts_.validator, request, response] {
-    return Assign(validator->Detokenize(*request), response);
-  });
+  absl::StatusOr<Admitted> admitted = Admit(*context, Scope::kGenerate, request->model());
+  if (!admitted.ok()) return End("Detokenize", context, admitted.status());
+  return OnTextThread("Detokenize", context,
+                      [validator = admitted->model->parts.validator, request, response] {
+                        return Assign(validator->Detokenize(*request), response);
+                      });
 }
 
 grpc::ServerUnaryReactor* HocketService::Cancel(grpc::CallbackServerContext* context,
                                                 const v1::CancelRequest* request,
                                                 v1::CancelResponse* response) {
+  const Scope scope = request->has_tenant() ? Scope::kAdmin : Scope::kGenerate;
+  absl::StatusOr<Caller> caller = shared().authorizer->Authorize(*context, scope);
+  if (!caller.ok()) return End("Cancel", context, caller.status());
   if (request->request_id().empty()) {
     return End("Cancel", context, FieldError("request_id", "is empty"));
   }
-  response->set_found(parts_.calls->Cancel(request->request_id()));
+  response->set_found(shared().calls->Cancel(request->request_id()));
   return End("Cancel", context, absl::OkStatus());
+}
+
+grpc::ServerWriteReactor<v1::ListRequestsResponse>* HocketService::ListRequests(
+    grpc::CallbackServerContext* context, const v1::ListRequestsRequest*) {
+  absl::StatusOr<Caller> caller = shared().authorizer->Authorize(*context, Scope::kAdmin);
+  absl::Status status = caller.status();
+  if (status.ok()) status = NotImplemented("ListRequests");
+  shared().metrics->CountRequest("ListRequests", StatusLabel(status));
+  return new RefusedStream<v1::ListRequestsResponse>(EndOf(status, context));
 }
 
 grpc::ServerUnaryReactor* HocketService::ListModels(grpc::CallbackServerContext* context,
                                                     const v1::ListModelsRequest*,
                                                     v1::ListModelsResponse* response) {
-  *response->add_models() = model_;
+  absl::StatusOr<Caller> caller = shared().authorizer->Authorize(*context, Scope::kGenerate);
+  if (!caller.ok()) return End("ListModels", context, caller.status());
+  for (const HostedModel& model : models_) *response->add_models() = model.described;
   return End("ListModels", context, absl::OkStatus());
 }
 
 grpc::ServerUnaryReactor* HocketService::GetModel(grpc::CallbackServerContext* context,
                                                   const v1::GetModelRequest* request,
                                                   v1::GetModelResponse* response) {
-  const absl::Status status = parts_.validator->CheckModel(request->model());
-  if (status.ok()) *response->mutable_model() = model_;
-  return End("GetModel", context, status);
+  absl::StatusOr<Admitted> admitted = Admit(*context, Scope::kGenerate, request->model());
+  if (admitted.ok()) *response->mutable_model() = admitted->model->described;
+  return End("GetModel", context, admitted.status());
 }
 
 grpc::ServerUnaryReactor* HocketService::OnTextThread(absl::string_view method,
                                                       grpc::CallbackServerContext* context,
                                                       std::function<absl::Status()> work) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  const bool taken = parts_.text_pool->TrySchedule(
-      [reactor, method, metrics = parts_.metrics, work = std::move(work)] {
+  const bool taken = shared().text_pool->TrySchedule(
+      [reactor, method, metrics = shared().metrics, work = std::move(work)] {
         const absl::Status status = work();
         metrics->CountRequest(method, StatusLabel(status));
         reactor->Finish(ToGrpcStatus(status));
@@ -138,7 +207,7 @@ grpc::ServerUnaryReactor* HocketService::OnTextThread(absl::string_view method,
 grpc::ServerUnaryReactor* HocketService::End(absl::string_view method,
                                              grpc::CallbackServerContext* context,
                                              const absl::Status& status) {
-  parts_.metrics->CountRequest(method, StatusLabel(status));
+  shared().metrics->CountRequest(method, StatusLabel(status));
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   reactor->Finish(EndOf(status, context));
   return reactor;

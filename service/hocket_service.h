@@ -3,16 +3,21 @@
 #define HOCKET_SERVICE_HOCKET_SERVICE_H_
 
 #include <functional>
+#include <string>
+#include <vector>
 
+#include "absl/status/statusor.h"
 #include "hocket/v1/hocket.grpc.pb.h"
 #include "service/call.h"
+#include "service/caller.h"
 
 namespace hocket {
 
 class HocketService final : public v1::Hocket::CallbackService {
  public:
-  // `block_tokens`: KV positions in a block, for GetModel.
-  HocketService(const CallParts& parts, int32_t block_tokens);
+  // Of each model served, at least one; the first is the default. `block_tokens`: KV positions in a
+  // block, for GetModel.
+  HocketService(std::vector<CallParts> models, int32_t block_tokens);
 
   grpc::ServerUnaryReactor* Generate(grpc::CallbackServerContext* context,
                                      const v1::GenerateRequest* request,
@@ -34,6 +39,8 @@ class HocketService final : public v1::Hocket::CallbackService {
   grpc::ServerUnaryReactor* Cancel(grpc::CallbackServerContext* context,
                                    const v1::CancelRequest* request,
                                    v1::CancelResponse* response) override;
+  grpc::ServerWriteReactor<v1::ListRequestsResponse>* ListRequests(
+      grpc::CallbackServerContext* context, const v1::ListRequestsRequest* request) override;
   grpc::ServerUnaryReactor* ListModels(grpc::CallbackServerContext* context,
                                        const v1::ListModelsRequest* request,
                                        v1::ListModelsResponse* response) override;
@@ -42,6 +49,20 @@ class HocketService final : public v1::Hocket::CallbackService {
                                      v1::GetModelResponse* response) override;
 
  private:
+  struct HostedModel {
+    CallParts parts;
+    v1::Model described;
+  };
+  struct Admitted {
+    const HostedModel* model;
+    Caller caller;
+  };
+
+  // Who calls, and for which model. The errors of Authorizer, and NOT_FOUND for an unknown name.
+  absl::StatusOr<Admitted> Admit(const grpc::CallbackServerContext& context, Scope scope,
+                                 const std::string& model) const;
+  absl::StatusOr<const HostedModel*> FindModel(const std::string& name) const;
+
   // Runs `work` on a text thread and ends the call with what it returns.
   grpc::ServerUnaryReactor* OnTextThread(absl::string_view method,
                                          grpc::CallbackServerContext* context,
@@ -49,8 +70,9 @@ class HocketService final : public v1::Hocket::CallbackService {
   grpc::ServerUnaryReactor* End(absl::string_view method, grpc::CallbackServerContext* context,
                                 const absl::Status& status);
 
-  const CallParts parts_;
-  v1::Model model_;
+  const CallParts& shared() const { return models_.front().parts; }
+
+  std::vector<HostedModel> models_;
 };
 
 }  // namespace hocket

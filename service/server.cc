@@ -53,13 +53,14 @@ class GrpcServer final : public Server {
         engine_(scheduler, model.executor, &metrics_, absl::Now,
                 trace_ == nullptr ? nullptr : &trace_->writer),
         text_pool_(settings.max_text_threads, settings.max_queued_texts),
-        service_({.engine = &engine_,
-                  .validator = &validator_,
-                  .text = model.text,
-                  .text_pool = &text_pool_,
-                  .delivery = &delivery_,
-                  .metrics = &metrics_,
-                  .calls = &calls_},
+        service_({{.engine = &engine_,
+                   .validator = &validator_,
+                   .text = model.text,
+                   .metrics = &metrics_,
+                   .authorizer = &authorizer_,
+                   .text_pool = &text_pool_,
+                   .delivery = &delivery_,
+                   .calls = &calls_}},
                  scheduler.block_tokens) {}
 
   ~GrpcServer() override {
@@ -102,6 +103,7 @@ class GrpcServer final : public Server {
   std::unique_ptr<Trace> trace_;  // May be null.
   Engine engine_;
   TextPool text_pool_;
+  OpenAuthorizer authorizer_{/*may_admin=*/true};
   HocketService service_;
   std::unique_ptr<grpc::Server> grpc_;
   std::unique_ptr<MetricsServer> pages_;
