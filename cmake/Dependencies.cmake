@@ -3,7 +3,7 @@
 #   gRPC::grpc++  gRPC::grpc++_reflection  gRPC::grpcpp_channelz  protobuf::libprotobuf  absl::*
 #   CLI11::CLI11  spdlog::spdlog  prometheus-cpp::core  nlohmann_json::nlohmann_json  httplib::httplib
 #   GTest::gtest GTest::gmock GTest::gtest_main GTest::gmock_main  benchmark::benchmark
-# and the variables HOCKET_PROTOC, HOCKET_GRPC_CPP_PLUGIN, HOCKET_GRPC_PYTHON_PLUGIN.
+# and the variables HOCKET_PROTOC, HOCKET_GRPC_CPP_PLUGIN, HOCKET_GRPC_PYTHON_PLUGIN, HOCKET_RPC_PROTOS.
 
 set(CMAKE_FIND_PACKAGE_PREFER_CONFIG OFF)
 set(THREADS_PREFER_PTHREAD_FLAG ON)
@@ -19,6 +19,13 @@ find_package(gRPC CONFIG REQUIRED)
 find_program(HOCKET_PROTOC protoc REQUIRED)
 find_program(HOCKET_GRPC_CPP_PLUGIN grpc_cpp_plugin REQUIRED)
 find_program(HOCKET_GRPC_PYTHON_PLUGIN grpc_python_plugin REQUIRED)
+# The folder of google/rpc/*.proto, which Debian does not package.
+file(GLOB rpc_protos ${HOCKET_CACHE_DIR}/rpc-protos-*)
+list(SORT rpc_protos COMPARE NATURAL ORDER DESCENDING)
+find_path(HOCKET_RPC_PROTOS google/rpc/error_details.proto HINTS ${rpc_protos})
+if(NOT HOCKET_RPC_PROTOS)
+  message(FATAL_ERROR "google/rpc/error_details.proto was not found. Run ./dev setup, or give -DHOCKET_RPC_PROTOS=<its folder>.")
+endif()
 
 find_package(hwy CONFIG REQUIRED)
 find_package(CLI11 CONFIG REQUIRED)

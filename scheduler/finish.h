@@ -4,6 +4,8 @@
 #define HOCKET_SCHEDULER_FINISH_H_
 
 #include "absl/status/status.h"
+#include "absl/strings/cord.h"
+#include "absl/strings/string_view.h"
 #include "scheduler/step.h"
 
 namespace hocket {
@@ -28,6 +30,19 @@ inline absl::Status StatusOf(FinishReason reason) {
     default:
       return absl::OkStatus();
   }
+}
+
+inline constexpr char kPredictedUrl[] = "hocket/deadline-predicted";
+
+// The deadline has not passed, but would before the first token.
+inline absl::Status DeadlinePredicted(absl::string_view message) {
+  absl::Status status = absl::DeadlineExceededError(message);
+  status.SetPayload(kPredictedUrl, absl::Cord());
+  return status;
+}
+
+inline bool IsDeadlinePredicted(const absl::Status& status) {
+  return status.GetPayload(kPredictedUrl).has_value();
 }
 
 }  // namespace hocket

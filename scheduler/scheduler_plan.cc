@@ -49,9 +49,9 @@ void Scheduler::Core::EndHopeless(absl::Time now) {
     const absl::Duration left = state->request().deadline - now;
     if (predicted <= left) continue;
     End(*state, FinishWith(FinishReason::kDeadline),
-        absl::DeadlineExceededError(
-            absl::StrCat("by prediction the first token comes in ", absl::FormatDuration(predicted),
-                         ", and the deadline is in ", absl::FormatDuration(left))),
+        DeadlinePredicted(absl::StrCat("by prediction the first token comes in ",
+                                       absl::FormatDuration(predicted), ", and the deadline is in ",
+                                       absl::FormatDuration(left))),
         now);
   }
 }

@@ -17,6 +17,10 @@ CHECK_PACKAGES=(clang-format shellcheck)
 ONEDNN_WHEELS='onednn-cpu-gomp==2023.2.0 --hash=sha256:2f22a54d6a890ed14bfa185d42a4be65d8b5b1df85dc1f0f3a9abe31620416fb
 onednn-devel-cpu-gomp==2023.2.0 --hash=sha256:9763c69e8c907e119056bd52ad918ca84ac9ba939d130a99dfa95ccca3e5e284'
 
+# google/rpc/*.proto: the errors' details (google.rpc.Status).
+RPC_PROTOS_VERSION=1.63.2
+RPC_PROTOS_WHEEL="googleapis-common-protos==$RPC_PROTOS_VERSION --hash=sha256:27a2499c7e8aff199665b22741997e485eccc8645aa9176c7c988e6fae507945"
+
 version_at_least() { [[ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" == "$2" ]]; }
 
 # Leaves in MISSING those of the packages that are not installed.
@@ -121,20 +125,14 @@ ensure_onednn() {
 }
 
 onednn_from_wheels() {
-  local python root="$CACHE/onednn-3.2" work wheel
-  python=$(python_with_pip) || { install_packages python3-pip && python=/usr/bin/python3; }
+  local root="$CACHE/onednn-3.2" work
   mkdir -p "$CACHE"
   work=$(mktemp -d "$CACHE/.onednn.XXXXXX")
-  printf '%s\n' "$ONEDNN_WHEELS" >"$work/requirements.txt"
-  if ! run_step "Fetching oneDNN 3.2 (prebuilt, 30 MB)" 600 "$python" -m pip download --disable-pip-version-check \
-    --require-hashes --no-deps --only-binary=:all: -d "$work" -r "$work/requirements.txt"; then
+  if ! unpack_wheels "Fetching oneDNN 3.2 (prebuilt, 30 MB)" "$ONEDNN_WHEELS" "$work"; then
     rm -rf "$work"
     warn "the prebuilt oneDNN could not be fetched"
     return 1
   fi
-  for wheel in "$work"/*.whl; do
-    "$python" -m zipfile -e "$wheel" "$work/unpacked"
-  done
   mkdir "$work/root"
   cp -r "$work"/unpacked/*.data/data/. "$work/root/"
   # A wheel cannot hold links: it holds the library three times.
@@ -144,6 +142,18 @@ onednn_from_wheels() {
   mv "$work/root" "$root"
   rm -rf "$work"
   say "oneDNN 3.2 is in $root"
+}
+
+# Fetches wheels, one line of a requirements file each, and leaves what they hold in FOLDER/unpacked.
+unpack_wheels() { # what is done, the lines, the folder
+  local python work=$3 wheel
+  python=$(python_with_pip) || { install_packages python3-pip && python=/usr/bin/python3; }
+  printf '%s\n' "$2" >"$work/requirements.txt"
+  run_step "$1" 600 "$python" -m pip download --disable-pip-version-check \
+    --require-hashes --no-deps --only-binary=:all: -d "$work" -r "$work/requirements.txt" || return 1
+  for wheel in "$work"/*.whl; do
+    "$python" -m zipfile -e "$wheel" "$work/unpacked" || return 1
+  done
 }
 
 python_with_pip() {
@@ -187,9 +197,26 @@ onednn_from_source() {
   say "oneDNN $version is in $root"
 }
 
+# Protos of google.rpc -------------------------------------------------------------------------------------------------
+
+ensure_rpc_protos() {
+  local root="$CACHE/rpc-protos-$RPC_PROTOS_VERSION" work
+  [[ -e "$root/google/rpc/error_details.proto" && -e "$root/google/rpc/status.proto" ]] && return
+  mkdir -p "$CACHE"
+  work=$(mktemp -d "$CACHE/.rpc-protos.XXXXXX")
+  unpack_wheels "Fetching the protos of google.rpc (0.2 MB)" "$RPC_PROTOS_WHEEL" "$work" ||
+    { rm -rf "$work"; fail "the protos of google.rpc could not be fetched"; }
+  mkdir -p "$work/root/google/rpc"
+  cp "$work"/unpacked/google/rpc/*.proto "$work/root/google/rpc/"
+  rm -rf "$root"
+  mv "$work/root" "$root"
+  rm -rf "$work"
+}
+
 setup() {
   [[ -n "${HOCKET_SKIP_SETUP:-}" ]] && { find_rust || true; return; }
   ensure_packages "${BUILD_PACKAGES[@]}"
   ensure_rust
   ensure_onednn
+  ensure_rpc_protos
 }

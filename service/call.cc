@@ -7,7 +7,8 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "scheduler/admission_gate.h"
-#include "service/field_checks.h"
+#include "service/engine_errors.h"
+#include "service/error_reasons.h"
 #include "service/scheduling_settings.h"
 #include "service/status.h"
 
@@ -44,26 +45,27 @@ void Call::Start(const std::string& request_id, Validate validate) {
     std::lock_guard lock(mutex_);
     registered_ = parts_.calls->Add(context_.request.request_id, weak_from_this());
     if (!registered_) {
-      return RefuseLocked(absl::AlreadyExistsError(
-          absl::StrCat("request_id: a request with id \"", request_id, "\" is held")));
+      return RefuseLocked(
+          ReasonError(ErrorReason::kRequestIdInUse,
+                      absl::StrCat("request_id: a request with id \"", request_id, "\" is held")));
     }
   }
   std::shared_ptr<Call> self = shared_from_this();
   const bool taken = parts_.text_pool->TrySchedule(
       [self, validate = std::move(validate)] { self->Submit(validate); });
   if (taken) return;
-  Refuse(WithRetryAfter(
-      absl::ResourceExhaustedError("too many requests wait to be tokenized; try again later"),
-      kRetryDelay));
+  Refuse(WithRetryAfter(ReasonError(ErrorReason::kTextQueueFull,
+                                    "too many requests wait to be tokenized; try again later"),
+                        kRetryDelay));
 }
 
 absl::Status Call::Abandoned() const {
   std::lock_guard lock(mutex_);
   if (gone_ && absl::Now() + kDeadlineSlack >= deadline_) {
-    return absl::DeadlineExceededError("the call's deadline passed");
+    return ReasonError(ErrorReason::kDeadlinePassed, "the call's deadline passed");
   }
-  if (gone_) return absl::CancelledError("the client went away");
-  if (cancelled_) return absl::CancelledError("the request was cancelled");
+  if (gone_) return ReasonError(ErrorReason::kCancelled, "the client went away");
+  if (cancelled_) return ReasonError(ErrorReason::kCancelled, "the request was cancelled");
   return absl::OkStatus();
 }
 
@@ -104,7 +106,8 @@ absl::Status Call::SubmitToEngine() {
   request.cache_salt = CacheSaltOf(valid.scheduling, caller_.tenant);
   request.needs_whole_prompt = NeedsWholePrompt(valid.spec->output);
   request.sink = shared_from_this();
-  const absl::Status status = parts_.engine->Submit(std::move(request));
+  const absl::Status status =
+      SubmitError(parts_.engine->Submit(std::move(request)), caller_.tenant);
   const std::optional<Refusal> refusal = RefusalOf(status);
   if (!refusal.has_value()) return status;
   parts_.metrics->CountRefusal(RefusalName(*refusal));
@@ -214,21 +217,8 @@ void Call::BatchSent() {
 
 absl::Status Call::EndStatus(const EventBatch& batch) const {
   if (!batch.finished) return batch.refused.value_or(absl::OkStatus());
-  const absl::Status& status = batch.finished->status;
-  if (!status.ok()) return status;
-  // The engine gives a status with these; a call must not end OK with an answer cut short.
-  switch (batch.finished->finish.reason) {
-    case FinishReason::kCancelled:
-      return absl::CancelledError("the request was cancelled");
-    case FinishReason::kDeadline:
-      return absl::DeadlineExceededError("the call's deadline passed");
-    case FinishReason::kShutdown:
-      return absl::UnavailableError("the server stopped before the request was finished");
-    case FinishReason::kError:
-      return absl::InternalError("the request failed");
-    default:
-      return absl::OkStatus();
-  }
+  const auto& spec = context_.request.spec;
+  return EndError(*batch.finished, spec != nullptr && spec->grammar != nullptr);
 }
 
 void Call::Log(const EventBatch& batch, const absl::Status& status) const {

@@ -81,7 +81,8 @@ absl::StatusOr<int32_t> MaxNewTokens(std::optional<int32_t> given, int32_t defau
     return FieldError(
         given && left > 0 ? "stopping.max_new_tokens" : "input",
         absl::StrCat(prompt_tokens, " prompt tokens and ", wanted,
-                     " new ones are more than the context of ", context_tokens, " tokens"));
+                     " new ones are more than the context of ", context_tokens, " tokens"),
+        ErrorReason::kPromptTooLong);
   }
   if (settings.rolls()) return given.value_or(default_tokens);
   return static_cast<int32_t>(given ? wanted : std::min<int64_t>(default_tokens, left));

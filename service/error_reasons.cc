@@ -16,7 +16,7 @@ constexpr absl::string_view kReasonUrl = "hocket/reason";
 constexpr absl::string_view kMetadataUrl = "hocket/metadata/";
 
 // The first row of a code is what an error of that code is taken for that names no reason.
-constexpr std::array<ErrorReasonRow, 24> kTable = {{
+constexpr std::array<ErrorReasonRow, 25> kTable = {{
     {ErrorReason::kInvalidField, "INVALID_FIELD", Code::kInvalidArgument,
      "a field's value is out of its range or contradicts another's", "mend the request"},
     {ErrorReason::kInvalidMetadata, "INVALID_METADATA", Code::kInvalidArgument,
@@ -40,6 +40,11 @@ constexpr std::array<ErrorReasonRow, 24> kTable = {{
      "another request has this id", "take another id"},
     {ErrorReason::kNoChatTemplate, "NO_CHAT_TEMPLATE", Code::kFailedPrecondition,
      "chat input, and the model has no chat template", "send text"},
+    {ErrorReason::kConstraintFailed, "CONSTRAINT_FAILED", Code::kFailedPrecondition,
+     "the text came to where its constraint cannot be followed: it grew too complex there, or does "
+     "not "
+     "allow the resumed tokens",
+     "simplify the constraint"},
     {ErrorReason::kKeyMissing, "KEY_MISSING", Code::kUnauthenticated,
      "the server wants an API key, and the call has none", "send the key"},
     {ErrorReason::kKeyUnknown, "KEY_UNKNOWN", Code::kUnauthenticated,

@@ -27,6 +27,7 @@ enum class ErrorReason {
   kModelNotFound,
   kRequestIdInUse,
   kNoChatTemplate,
+  kConstraintFailed,
   kKeyMissing,
   kKeyUnknown,
   kScopeMissing,
@@ -76,6 +77,8 @@ std::vector<std::pair<std::string, std::string>> MetadataOf(const absl::Status& 
 // Keys of WithMetadata that more than one place uses.
 inline constexpr absl::string_view kFieldKey = "field";  // Path from the request: "sampling.top_p".
 inline constexpr absl::string_view kLimitKey = "limit";  // The name of the limit that was met.
+inline constexpr absl::string_view kModelKey = "model";
+inline constexpr absl::string_view kTenantKey = "tenant";
 
 }  // namespace hocket
 

@@ -8,13 +8,23 @@
 
 namespace hocket {
 
-absl::Status FieldError(absl::string_view path, absl::string_view what) {
-  return absl::InvalidArgumentError(absl::StrCat(path, ": ", what));
+absl::Status FieldError(absl::string_view path, absl::string_view what, ErrorReason reason) {
+  return WithMetadata(ReasonError(reason, absl::StrCat(path, ": ", what)), kFieldKey, path);
+}
+
+absl::Status AboutItsField(const absl::Status& status) {
+  const absl::string_view message = status.message();
+  const size_t path_bytes = message.find(": ");
+  if (path_bytes == absl::string_view::npos) return status;
+  return WithMetadata(WithReason(status, ErrorReason::kInvalidField), kFieldKey,
+                      message.substr(0, path_bytes));
 }
 
 absl::Status NotImplemented(absl::string_view path, absl::string_view what) {
-  return absl::UnimplementedError(absl::StrCat(path, ": not implemented yet",
-                                               what.empty() ? "" : absl::StrCat(" (", what, ")")));
+  const std::string more = what.empty() ? "" : absl::StrCat(" (", what, ")");
+  return WithMetadata(ReasonError(ErrorReason::kFieldNotImplemented,
+                                  absl::StrCat(path, ": not implemented yet", more)),
+                      kFieldKey, path);
 }
 
 absl::Status CheckInt(absl::string_view path, int64_t value, int64_t low, int64_t high) {
@@ -31,9 +41,10 @@ absl::Status CheckFloat(absl::string_view path, double value, double low, double
                                        high, unbounded ? ")" : "]"));
 }
 
-absl::Status CheckCount(absl::string_view path, int64_t count, int64_t limit) {
+absl::Status CheckCount(absl::string_view path, int64_t count, int64_t limit, ErrorReason reason) {
   if (count <= limit) return absl::OkStatus();
-  return FieldError(path, absl::StrCat(count, " entries are more than the limit of ", limit));
+  return FieldError(path, absl::StrCat(count, " entries are more than the limit of ", limit),
+                    reason);
 }
 
 absl::Status CheckTexts(absl::string_view path,

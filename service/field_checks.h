@@ -10,11 +10,16 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "google/protobuf/repeated_field.h"
+#include "service/error_reasons.h"
 
 namespace hocket {
 
-// INVALID_ARGUMENT `path: what`.
-absl::Status FieldError(absl::string_view path, absl::string_view what);
+// INVALID_ARGUMENT `path: what`; `reason` is one of that code.
+absl::Status FieldError(absl::string_view path, absl::string_view what,
+                        ErrorReason reason = ErrorReason::kInvalidField);
+
+// The same, of an error from below whose message has this form already.
+absl::Status AboutItsField(const absl::Status& status);
 
 // UNIMPLEMENTED `path: not implemented yet`, with ` (what)` where given.
 absl::Status NotImplemented(absl::string_view path, absl::string_view what = "");
@@ -26,7 +31,8 @@ absl::Status CheckFloat(absl::string_view path, double value, double low, double
                         bool low_open = false);
 
 // At most `limit` entries.
-absl::Status CheckCount(absl::string_view path, int64_t count, int64_t limit);
+absl::Status CheckCount(absl::string_view path, int64_t count, int64_t limit,
+                        ErrorReason reason = ErrorReason::kInvalidField);
 
 // A list of at most `limit` texts, none empty and each of at most `max_bytes` bytes.
 absl::Status CheckTexts(absl::string_view path,

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "service/call_reactors.h"
+#include "service/error_reasons.h"
 #include "service/field_checks.h"
 #include "service/status.h"
 
@@ -77,8 +78,11 @@ absl::StatusOr<const HocketService::HostedModel*> HocketService::FindModel(
   const auto name_of = [](std::string* out, const HostedModel& model) {
     absl::StrAppend(out, "\"", model.described.name(), "\"");
   };
-  return absl::NotFoundError(absl::StrCat("model: there is no model \"", name,
-                                          "\"; served: ", absl::StrJoin(models_, ", ", name_of)));
+  const std::string asked = name.substr(0, 128);
+  return WithMetadata(ReasonError(ErrorReason::kModelNotFound,
+                                  absl::StrCat("model: there is no model \"", asked, "\"; served: ",
+                                               absl::StrJoin(models_, ", ", name_of))),
+                      kModelKey, asked);
 }
 
 absl::StatusOr<HocketService::Admitted> HocketService::Admit(
@@ -193,14 +197,15 @@ grpc::ServerUnaryReactor* HocketService::OnTextThread(absl::string_view method,
                                                       std::function<absl::Status()> work) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   const bool taken = shared().text_pool->TrySchedule(
-      [reactor, method, metrics = shared().metrics, work = std::move(work)] {
+      [reactor, context, method, metrics = shared().metrics, work = std::move(work)] {
         const absl::Status status = work();
         metrics->CountRequest(method, StatusLabel(status));
-        reactor->Finish(ToGrpcStatus(status));
+        reactor->Finish(EndOf(status, context));
       });
   if (taken) return reactor;
   return End(method, context,
-             WithRetryAfter(absl::ResourceExhaustedError("too many requests wait; try again later"),
+             WithRetryAfter(ReasonError(ErrorReason::kTextQueueFull,
+                                        "too many requests wait to be tokenized; try again later"),
                             kRetryDelay));
 }
 

@@ -6,6 +6,7 @@
 #include "absl/strings/cord.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "service/error_details.h"
 
 namespace hocket {
 namespace {
@@ -51,7 +52,8 @@ const Row& RowOf(absl::StatusCode code) {
 
 grpc::Status ToGrpcStatus(const absl::Status& status) {
   if (status.ok()) return grpc::Status::OK;
-  return grpc::Status(RowOf(status.code()).to, absl::StrCat(status.message()));
+  const grpc::StatusCode code = RowOf(status.code()).to;
+  return grpc::Status(code, SendableMessage(status.message()), ErrorDetails(status, code));
 }
 
 absl::string_view StatusLabel(const absl::Status& status) { return RowOf(status.code()).label; }

@@ -12,8 +12,9 @@
 
 namespace hocket {
 
-// Same code, same message. Codes that only a bug can produce (UNKNOWN, OUT_OF_RANGE, DATA_LOSS,
-// ...) become INTERNAL.
+// Same code, same message (as far as it can be sent), and the details of service/error_details.h,
+// which gRPC sends in the trailer `grpc-status-details-bin`. Codes that only a bug can produce
+// (UNKNOWN, OUT_OF_RANGE, DATA_LOSS, ...) become INTERNAL.
 grpc::Status ToGrpcStatus(const absl::Status& status);
 
 // The label of metrics and logs: "ok", "invalid_argument", ...
@@ -23,7 +24,7 @@ absl::string_view StatusLabel(const absl::Status& status);
 constexpr absl::Duration kRetryDelay = absl::Seconds(1);
 
 // A refusal that is worth trying again after `delay`; the client finds the delay, in milliseconds,
-// in the trailer `retry-after-ms`.
+// in the trailer `retry-after-ms`, and in RetryInfo.
 absl::Status WithRetryAfter(absl::Status status, absl::Duration delay);
 std::optional<absl::Duration> RetryAfter(const absl::Status& status);
 

@@ -92,8 +92,10 @@ Validator::Validator(std::string model_name, ModelInfo info, const ModelText* te
 
 absl::Status Validator::CheckModel(absl::string_view name) const {
   if (name.empty() || name == model_name_) return absl::OkStatus();
-  return absl::NotFoundError(
-      absl::StrCat("model: no model \"", name.substr(0, 128), "\"; this server has ", model_name_));
+  return WithMetadata(ReasonError(ErrorReason::kModelNotFound,
+                                  absl::StrCat("model: no model \"", name.substr(0, 128),
+                                               "\"; this server has ", model_name_)),
+                      kModelKey, name.substr(0, 128));
 }
 
 absl::StatusOr<std::string> Validator::ChatPrompt(const v1::Chat& chat) const {
@@ -109,11 +111,16 @@ absl::StatusOr<std::string> Validator::ChatPrompt(const v1::Chat& chat) const {
     messages.push_back({message.role(), message.content()});
   }
   if (bytes > max_prompt_bytes_) {
-    return FieldError("chat", absl::StrCat(bytes, " bytes are more than this server's limit of ",
-                                           max_prompt_bytes_));
+    return FieldError(
+        "chat",
+        absl::StrCat(bytes, " bytes are more than this server's limit of ", max_prompt_bytes_),
+        ErrorReason::kPromptTooLong);
   }
   const bool open = !chat.has_add_generation_prompt() || chat.add_generation_prompt();
   absl::StatusOr<std::string> prompt = text_->RenderChat(messages, open);
+  if (absl::IsFailedPrecondition(prompt.status())) {
+    return WithReason(prompt.status(), ErrorReason::kNoChatTemplate);
+  }
   if (!prompt.ok()) return AboutField("chat", prompt.status());
   return prompt;
 }
@@ -122,8 +129,10 @@ absl::StatusOr<std::vector<TokenId>> Validator::TextTokens(const std::string& te
                                                            bool add_special_tokens) const {
   const int64_t bytes = static_cast<int64_t>(text.size());
   if (bytes > max_prompt_bytes_) {
-    return FieldError("text", absl::StrCat(bytes, " bytes are more than this server's limit of ",
-                                           max_prompt_bytes_));
+    return FieldError(
+        "text",
+        absl::StrCat(bytes, " bytes are more than this server's limit of ", max_prompt_bytes_),
+        ErrorReason::kPromptTooLong);
   }
   absl::StatusOr<Tokens> tokens = text_->Encode(text, add_special_tokens);
   if (!tokens.ok()) return AboutField("text", tokens.status());
@@ -133,7 +142,8 @@ absl::StatusOr<std::vector<TokenId>> Validator::TextTokens(const std::string& te
 absl::StatusOr<std::vector<TokenId>> Validator::GivenTokens(const v1::TokenIds& tokens,
                                                             int64_t limit) const {
   // The number is checked before the ids, so that no work grows with a message's size.
-  absl::Status status = CheckCount("tokens.ids", tokens.ids_size(), limit);
+  absl::Status status =
+      CheckCount("tokens.ids", tokens.ids_size(), limit, ErrorReason::kPromptTooLong);
   status.Update(CheckTokens("tokens.ids", tokens.ids(), info_.vocabulary_size));
   if (!status.ok()) return status;
   return Tokens(tokens.ids().begin(), tokens.ids().end());
