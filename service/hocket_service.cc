@@ -8,6 +8,7 @@
 #include "service/call_reactors.h"
 #include "service/error_reasons.h"
 #include "service/field_checks.h"
+#include "service/received.h"
 #include "service/status.h"
 
 namespace hocket {
@@ -51,6 +52,12 @@ class RefusedStream final : public grpc::ServerWriteReactor<Response> {
   void OnDone() override { delete this; }
 };
 
+int MethodIndex(const char* name) {
+  const auto* service =
+      google::protobuf::DescriptorPool::generated_pool()->FindServiceByName("hocket.v1.Hocket");
+  return service->FindMethodByName(name)->index();
+}
+
 // Moves a result into the response, or passes the error on.
 template <typename Response>
 absl::Status Assign(absl::StatusOr<Response> from, Response* to) {
@@ -67,6 +74,52 @@ HocketService::HocketService(std::vector<CallParts> models, int32_t block_tokens
                                         parts.text->has_chat_template(), block_tokens);
     models_.push_back({std::move(parts), std::move(described)});
   }
+  Serve("Generate", &HocketService::Generate);
+  Serve("StreamGenerate", &HocketService::StreamGenerate);
+  Serve("Score", &HocketService::Score);
+  Serve("Embed", &HocketService::Embed);
+  Serve("Tokenize", &HocketService::Tokenize);
+  Serve("Detokenize", &HocketService::Detokenize);
+  Serve("Cancel", &HocketService::Cancel);
+  Serve("ListRequests", &HocketService::ListRequests);
+  Serve("ListModels", &HocketService::ListModels);
+  Serve("GetModel", &HocketService::GetModel);
+}
+
+template <typename Request, typename Response>
+void HocketService::Serve(const char* name,
+                          grpc::ServerUnaryReactor* (HocketService::*method)(
+                              grpc::CallbackServerContext*, const Request*, Response*)) {
+  const auto handle = [this, name, method](grpc::CallbackServerContext* context,
+                                           const Received<Request>* request, Response* response) {
+    return request->status.ok() ? (this->*method)(context, &request->message, response)
+                                : End(name, context, request->status);
+  };
+  MarkMethodCallback(MethodIndex(name),
+                     new grpc::internal::CallbackUnaryHandler<Received<Request>, Response>(handle));
+}
+
+template <typename Request, typename Response>
+void HocketService::Serve(const char* name,
+                          grpc::ServerWriteReactor<Response>* (HocketService::*method)(
+                              grpc::CallbackServerContext*, const Request*)) {
+  const auto handle = [this, name, method](
+                          grpc::CallbackServerContext* context,
+                          const Received<Request>* request) -> grpc::ServerWriteReactor<Response>* {
+    if (request->status.ok()) return (this->*method)(context, &request->message);
+    return EndStream<Response>(name, context, request->status);
+  };
+  MarkMethodCallback(
+      MethodIndex(name),
+      new grpc::internal::CallbackServerStreamingHandler<Received<Request>, Response>(handle));
+}
+
+template <typename Response>
+grpc::ServerWriteReactor<Response>* HocketService::EndStream(absl::string_view method,
+                                                             grpc::CallbackServerContext* context,
+                                                             const absl::Status& status) {
+  shared().metrics->CountRequest(method, StatusLabel(status));
+  return new RefusedStream<Response>(EndOf(status, context));
 }
 
 absl::StatusOr<const HocketService::HostedModel*> HocketService::FindModel(
@@ -107,8 +160,7 @@ grpc::ServerWriteReactor<v1::StreamGenerateResponse>* HocketService::StreamGener
     grpc::CallbackServerContext* context, const v1::GenerateRequest* request) {
   absl::StatusOr<Admitted> admitted = Admit(*context, Scope::kGenerate, request->model());
   if (!admitted.ok()) {
-    shared().metrics->CountRequest("StreamGenerate", StatusLabel(admitted.status()));
-    return new RefusedStream<v1::StreamGenerateResponse>(EndOf(admitted.status(), context));
+    return EndStream<v1::StreamGenerateResponse>("StreamGenerate", context, admitted.status());
   }
   return StartStreamGenerate(admitted->model->parts, std::move(admitted->caller), context, request);
 }
@@ -171,8 +223,7 @@ grpc::ServerWriteReactor<v1::ListRequestsResponse>* HocketService::ListRequests(
   absl::StatusOr<Caller> caller = shared().authorizer->Authorize(*context, Scope::kAdmin);
   absl::Status status = caller.status();
   if (status.ok()) status = NotImplemented("ListRequests");
-  shared().metrics->CountRequest("ListRequests", StatusLabel(status));
-  return new RefusedStream<v1::ListRequestsResponse>(EndOf(status, context));
+  return EndStream<v1::ListRequestsResponse>("ListRequests", context, status);
 }
 
 grpc::ServerUnaryReactor* HocketService::ListModels(grpc::CallbackServerContext* context,

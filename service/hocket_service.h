@@ -49,6 +49,15 @@ class HocketService final : public v1::Hocket::CallbackService {
                                      v1::GetModelResponse* response) override;
 
  private:
+  // Has gRPC hand over what it receives unparsed (service/received.h), and refuses what is no good.
+  template <typename Request, typename Response>
+  void Serve(const char* name,
+             grpc::ServerUnaryReactor* (HocketService::*method)(grpc::CallbackServerContext*,
+                                                                const Request*, Response*));
+  template <typename Request, typename Response>
+  void Serve(const char* name, grpc::ServerWriteReactor<Response>* (HocketService::*method)(
+                                   grpc::CallbackServerContext*, const Request*));
+
   struct HostedModel {
     CallParts parts;
     v1::Model described;
@@ -69,6 +78,10 @@ class HocketService final : public v1::Hocket::CallbackService {
                                          std::function<absl::Status()> work);
   grpc::ServerUnaryReactor* End(absl::string_view method, grpc::CallbackServerContext* context,
                                 const absl::Status& status);
+  template <typename Response>
+  grpc::ServerWriteReactor<Response>* EndStream(absl::string_view method,
+                                                grpc::CallbackServerContext* context,
+                                                const absl::Status& status);
 
   const CallParts& shared() const { return models_.front().parts; }
 
