@@ -1,6 +1,5 @@
 #include "service/authorizer.h"
 
-#include "absl/strings/str_cat.h"
 #include "service/field_checks.h"
 
 namespace hocket {
@@ -13,13 +12,10 @@ absl::StatusOr<Caller> OpenAuthorizer::Authorize(const grpc::CallbackServerConte
   if (found != context.client_metadata().end()) {
     caller.tenant.assign(found->second.data(), found->second.size());
   }
-  if (caller.tenant.size() > kMaxTenantBytes) {
-    return FieldError(
-        "metadata hocket-tenant",
-        absl::StrCat(caller.tenant.size(), " bytes are more than the limit of ", kMaxTenantBytes));
-  }
+  if (const absl::Status status = CheckTenant(caller.tenant); !status.ok()) return status;
   if (!caller.May(scope)) {
-    return absl::PermissionDeniedError("only for operators: serve with --api-keys to name them");
+    return ReasonError(ErrorReason::kScopeMissing,
+                       "only for operators: serve with --api-keys to name them");
   }
   return caller;
 }

@@ -4,7 +4,9 @@
 #include <limits>
 #include <string>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "service/caller.h"
 
 namespace hocket {
 
@@ -18,6 +20,11 @@ absl::Status AboutItsField(const absl::Status& status) {
   if (path_bytes == absl::string_view::npos) return status;
   return WithMetadata(WithReason(status, ErrorReason::kInvalidField), kFieldKey,
                       message.substr(0, path_bytes));
+}
+
+absl::Status MetadataError(absl::string_view name, absl::string_view what) {
+  const std::string field = absl::StrCat("metadata ", name);
+  return FieldError(field, what, ErrorReason::kInvalidMetadata);
 }
 
 absl::Status NotImplemented(absl::string_view path, absl::string_view what) {
@@ -61,6 +68,31 @@ absl::Status CheckTexts(absl::string_view path,
     }
   }
   return status;
+}
+
+absl::Status CheckRequestId(absl::string_view id) {
+  if (id.size() > kMaxRequestIdBytes) {
+    return FieldError("request_id", absl::StrCat(id.size(), " bytes are more than the limit of ",
+                                                 kMaxRequestIdBytes));
+  }
+  for (size_t i = 0; i < id.size(); ++i) {
+    if (!absl::ascii_iscntrl(static_cast<unsigned char>(id[i]))) continue;
+    return FieldError("request_id", absl::StrCat("has a control character at byte ", i));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckTenant(absl::string_view tenant) {
+  if (tenant.size() > kMaxTenantBytes) {
+    return MetadataError(
+        "hocket-tenant",
+        absl::StrCat(tenant.size(), " bytes are more than the limit of ", kMaxTenantBytes));
+  }
+  for (size_t i = 0; i < tenant.size(); ++i) {
+    if (absl::ascii_isprint(static_cast<unsigned char>(tenant[i]))) continue;
+    return MetadataError("hocket-tenant", absl::StrCat("byte ", i, " is not printable ASCII"));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status CheckTokens(absl::string_view path, absl::Span<const int32_t> tokens,

@@ -14,12 +14,17 @@
 
 namespace hocket {
 
+inline constexpr size_t kMaxRequestIdBytes = 128;
+
 // INVALID_ARGUMENT `path: what`; `reason` is one of that code.
 absl::Status FieldError(absl::string_view path, absl::string_view what,
                         ErrorReason reason = ErrorReason::kInvalidField);
 
 // The same, of an error from below whose message has this form already.
 absl::Status AboutItsField(const absl::Status& status);
+
+// INVALID_METADATA `metadata name: what`.
+absl::Status MetadataError(absl::string_view name, absl::string_view what);
 
 // UNIMPLEMENTED `path: not implemented yet`, with ` (what)` where given.
 absl::Status NotImplemented(absl::string_view path, absl::string_view what = "");
@@ -38,6 +43,13 @@ absl::Status CheckCount(absl::string_view path, int64_t count, int64_t limit,
 absl::Status CheckTexts(absl::string_view path,
                         const google::protobuf::RepeatedPtrField<std::string>& texts, int64_t limit,
                         int64_t max_bytes);
+
+// At most kMaxRequestIdBytes, none of them a control character: ids are read by people, in logs and
+// lists. The field is `request_id`.
+absl::Status CheckRequestId(absl::string_view id);
+
+// At most kMaxTenantBytes of printable ASCII, which is what metadata can hold.
+absl::Status CheckTenant(absl::string_view tenant);
 
 // Each id in [0, vocabulary_size); names the entry, as `path[3]`.
 absl::Status CheckTokens(absl::string_view path, absl::Span<const int32_t> tokens,

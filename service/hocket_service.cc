@@ -214,6 +214,9 @@ grpc::ServerUnaryReactor* HocketService::Cancel(grpc::CallbackServerContext* con
   if (request->request_id().empty()) {
     return End("Cancel", context, FieldError("request_id", "is empty"));
   }
+  if (const absl::Status status = CheckRequestId(request->request_id()); !status.ok()) {
+    return End("Cancel", context, status);
+  }
   response->set_found(shared().calls->Cancel(request->request_id()));
   return End("Cancel", context, absl::OkStatus());
 }

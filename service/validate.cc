@@ -15,10 +15,7 @@ namespace hocket {
 namespace {
 
 absl::StatusOr<std::string> RequestId(const std::string& given) {
-  if (given.size() > kMaxRequestIdBytes) {
-    return FieldError("request_id", absl::StrCat(given.size(), " bytes are more than the limit of ",
-                                                 kMaxRequestIdBytes));
-  }
+  if (const absl::Status status = CheckRequestId(given); !status.ok()) return status;
   return given.empty() ? MakeRequestId() : given;
 }
 

@@ -15,6 +15,7 @@
 #include "runtime/generation_spec.h"
 #include "runtime/model_runtime.h"
 #include "service/choice_settings.h"
+#include "service/field_checks.h"
 #include "service/model_text.h"
 #include "service/scheduling_settings.h"
 
@@ -37,8 +38,6 @@ struct ValidRequest {
   AnswerDetail detail;
   v1::EffectiveSettings effective;  // Only of a GenerateRequest.
 };
-
-constexpr size_t kMaxRequestIdBytes = 128;
 
 // For a request whose client gave none.
 std::string MakeRequestId();
