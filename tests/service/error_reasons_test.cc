@@ -3,13 +3,19 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
 #include <set>
 #include <string>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 
 namespace hocket {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::ElementsAreArray;
 using ::testing::Pair;
 
 TEST(ErrorReasonsTest, TheTableHasARowOfItsOwnForEachReason) {
@@ -23,6 +29,23 @@ TEST(ErrorReasonsTest, TheTableHasARowOfItsOwnForEachReason) {
   }
   // The enumeration's last.
   EXPECT_EQ(ErrorReasons().size(), static_cast<size_t>(ErrorReason::kInternal) + 1);
+}
+
+TEST(ErrorReasonsTest, TheDocumentationSaysWhatTheTableSays) {
+  std::ifstream file(HOCKET_SOURCE_DIR "/docs/api.md");
+  ASSERT_TRUE(file.is_open());
+  std::vector<std::string> documented, rows;
+  bool in_table = false;
+  for (std::string line; std::getline(file, line);) {
+    if (absl::StartsWith(line, "| reason |")) in_table = true;
+    if (line.empty()) in_table = false;
+    if (in_table && absl::StartsWith(line, "| `")) documented.push_back(line);
+  }
+  for (const ErrorReasonRow& row : ErrorReasons()) {
+    rows.push_back(absl::StrCat("| `", row.name, "` | `", absl::StatusCodeToString(row.code),
+                                "` | ", row.meaning, " | ", row.advice, " |"));
+  }
+  EXPECT_THAT(documented, ElementsAreArray(rows));
 }
 
 TEST(ErrorReasonsTest, AReasonTravelsWithTheStatus) {
