@@ -21,6 +21,13 @@
 
 namespace hocket {
 
+// How one of several models of a process shares the memory with the others.
+struct SharedMemory {
+  int64_t promised_bytes = 0;  // To models loaded before, and not in use yet.
+  int64_t expected_bytes = 0;  // Of weights to come: a KV cache leaves room for them.
+  int32_t kv_shares = 1;       // Models, this one included, to whose KV caches the rest goes.
+};
+
 struct RuntimeSettings {
   std::string model_dir;
   Precision precision = Precision::kAuto;
@@ -31,6 +38,7 @@ struct RuntimeSettings {
   int32_t threads = 0;            // 0: as many as affinity and the cgroup quota allow.
   int32_t block_tokens = 16;      // KV positions in a block: 16, 32, 64, 128 or 256.
   int64_t kv_cache_bytes = 0;     // 0: what the machine or cgroup leaves, at most 4 GiB.
+  SharedMemory shared_memory;     // As if alone by default.
   int32_t max_step_tokens = 512;  // Rows of the largest forward pass.
   int32_t max_running_sequences = 64;
   // Called while loading with what is being done and the fraction done, 0 to 1. May be empty.

@@ -19,6 +19,12 @@ absl::Status RuntimeSettings::Validate() const {
     return error("block_tokens", block_tokens, "16, 32, 64, 128 or 256");
   }
   if (kv_cache_bytes < 0) return error("kv_cache_bytes", kv_cache_bytes, "at least 0");
+  if (shared_memory.promised_bytes < 0 || shared_memory.expected_bytes < 0) {
+    return absl::InvalidArgumentError("shared_memory: a number of bytes is negative");
+  }
+  if (shared_memory.kv_shares < 1) {
+    return error("shared_memory.kv_shares", shared_memory.kv_shares, "at least 1");
+  }
   if (max_step_tokens < 1 || max_step_tokens > (1 << 16)) {
     return error("max_step_tokens", max_step_tokens, "in [1, 65536]");
   }

@@ -38,6 +38,13 @@ class ModelText {
                                                  bool add_generation_prompt) const = 0;
 };
 
+// A model as the service sees it. What is pointed to must outlive its user.
+struct ServedModel {
+  ModelInfo info;
+  const ModelText* text = nullptr;
+  Executor* executor = nullptr;
+};
+
 // `runtime` must outlive it.
 std::unique_ptr<ModelText> MakeModelText(const ModelRuntime& runtime);
 

@@ -1,19 +1,30 @@
-#include <spdlog/spdlog.h>
+#include "service/run_server.h"
+
+#include <string.h>
 
 #include <iostream>
+#include <memory>
+#include <utility>
 
-#include "absl/strings/str_cat.h"
+#include "service/log_event.h"
 #include "service/model_text.h"
-#include "service/server.h"
 
 namespace hocket {
 
-absl::Status RunServer(const ServerSettings& settings, const SchedulerSettings& scheduler,
-                       ModelRuntime& runtime, StopSignals& signals) {
-  const std::unique_ptr<ModelText> text = MakeModelText(runtime);
-  absl::StatusOr<std::unique_ptr<Server>> server =
-      Server::Start(settings, scheduler,
-                    {.info = runtime.info(), .text = text.get(), .executor = &runtime.executor()});
+absl::Status RunServer(const ServerSettings& settings, std::vector<LoadedModel> models,
+                       StopSignals& signals) {
+  std::vector<std::unique_ptr<ModelText>> texts;
+  std::vector<ModelToHost> hosted;
+  for (LoadedModel& model : models) {
+    texts.push_back(MakeModelText(*model.runtime));
+    hosted.push_back({.name = model.name,
+                      .model = {.info = model.runtime->info(),
+                                .text = texts.back().get(),
+                                .executor = &model.runtime->executor()},
+                      .scheduler = model.scheduler,
+                      .trace_plans_file = model.trace_plans_file});
+  }
+  absl::StatusOr<std::unique_ptr<Server>> server = Server::Start(settings, std::move(hosted));
   if (!server.ok()) return server.status();
   // Whoever started the program waits for these lines.
   std::cout << "listening on " << ListenAddress(settings.host, (*server)->port()) << std::endl;
@@ -22,9 +33,12 @@ absl::Status RunServer(const ServerSettings& settings, const SchedulerSettings& 
               << std::endl;
   }
   const int signal = signals.Wait();
-  spdlog::info("signal {}: draining for up to {}", signal, absl::FormatDuration(settings.drain));
+  LogEvent("drain")
+      .Text("signal", strsignal(signal))
+      .Milliseconds("limit_ms", settings.drain)
+      .Write();
   const int ended = (*server)->Stop(absl::Now() + settings.drain);
-  spdlog::info("drained; {} requests had to be ended", ended);
+  LogEvent("stop").Count("requests_ended", ended).Write();
   return absl::OkStatus();
 }
 

@@ -10,107 +10,92 @@
 #include <spdlog/spdlog.h>
 
 #include <atomic>
-#include <fstream>
 #include <mutex>
+#include <numeric>
+#include <set>
+#include <string>
+#include <thread>
 #include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "scheduler/engine.h"
-#include "scheduler/plan_trace.h"
 #include "service/hocket_service.h"
+#include "service/hosted_model.h"
 #include "service/metrics_server.h"
 
 namespace hocket {
 namespace {
 
 constexpr char kServiceName[] = "hocket.v1.Hocket";
-constexpr absl::Duration kStallLimit = absl::Seconds(60);  // A step that takes longer is unhealthy.
-constexpr absl::Duration kFlushGrace = absl::Seconds(2);   // For answers to reach their clients.
+constexpr absl::Duration kFlushGrace = absl::Seconds(2);  // For answers to reach their clients.
 constexpr int kKeepaliveTimeMs = 60'000;
 constexpr int kKeepaliveTimeoutMs = 20'000;
 constexpr int kMinClientPingMs = 10'000;
 constexpr int kMaxMetadataBytes = 16 << 10;
-
-absl::Status Check(absl::string_view name, int64_t value, int64_t low, int64_t high) {
-  if (value >= low && value <= high) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat(name, ": ", value, " is out of range [", low, ", ", high, "]"));
-}
 
 // gRPC writes to standard error what our own statuses already say; --log-level debug shows it.
 void LogGrpc(gpr_log_func_args* args) { spdlog::debug("grpc: {}", args->message); }
 
 class GrpcServer final : public Server {
  public:
-  GrpcServer(const ServerSettings& settings, const SchedulerSettings& scheduler,
-             const ServedModel& model)
-      : settings_(settings),
-        metrics_(&registry_, model.info),
-        validator_(settings.model_name.empty() ? model.info.name : settings.model_name, model.info,
-                   model.text, settings.max_prompt_bytes, settings.prompt_lookup),
-        trace_(OpenTrace(settings, scheduler)),
-        engine_(scheduler, model.executor, &metrics_, absl::Now,
-                trace_ == nullptr ? nullptr : &trace_->writer),
-        text_pool_(settings.max_text_threads, settings.max_queued_texts),
-        service_({{.engine = &engine_,
-                   .validator = &validator_,
-                   .text = model.text,
-                   .metrics = &metrics_,
-                   .authorizer = &authorizer_,
-                   .text_pool = &text_pool_,
-                   .delivery = &delivery_,
-                   .calls = &calls_}},
-                 scheduler.block_tokens) {}
+  explicit GrpcServer(const ServerSettings& settings)
+      : settings_(settings), text_pool_(settings.max_text_threads, settings.max_queued_texts) {}
 
   ~GrpcServer() override {
     if (!stopped_) Stop(absl::Now());
   }
 
-  bool has_trace_it_needs() const {
-    return settings_.trace_plans_file.empty() || trace_->file.is_open();
-  }
+  absl::Status Host(const std::vector<ModelToHost>& models);
   absl::Status Listen();
   int32_t port() const override { return port_; }
   int32_t metrics_port() const override { return pages_ == nullptr ? -1 : pages_->port(); }
   int Stop(absl::Time deadline) override;
 
  private:
-  struct Trace {
-    Trace(const std::string& path, const SchedulerSettings& scheduler)
-        : file(path), writer(scheduler, &file) {}
-    std::ofstream file;
-    PlanTraceWriter writer;
-  };
-  static std::unique_ptr<Trace> OpenTrace(const ServerSettings& settings,
-                                          const SchedulerSettings& scheduler) {
-    if (settings.trace_plans_file.empty()) return nullptr;
-    return std::make_unique<Trace>(settings.trace_plans_file, scheduler);
-  }
-
+  CallParts PartsOf(HostedModel& model);
   absl::Status ListenForPages();
   std::string MetricsPage();
   absl::Status Healthy() const;
+  int Drain(absl::Time deadline);
 
   const ServerSettings settings_;
-  // In the order in which they need each other: the engine's sinks use the delivery thread and the
+  // In the order in which they need each other: the engines' sinks use the delivery thread and the
   // metrics, the calls use all of them.
   prometheus::Registry registry_;
-  Metrics metrics_;
-  Validator validator_;
   CallRegistry calls_;
   DeliveryThread delivery_;
-  std::unique_ptr<Trace> trace_;  // May be null.
-  Engine engine_;
-  TextPool text_pool_;
   OpenAuthorizer authorizer_{/*may_admin=*/true};
-  HocketService service_;
+  std::vector<std::unique_ptr<HostedModel>> models_;
+  TextPool text_pool_;
+  std::unique_ptr<HocketService> service_;
   std::unique_ptr<grpc::Server> grpc_;
   std::unique_ptr<MetricsServer> pages_;
   int32_t port_ = -1;
   std::atomic<bool> draining_ = false;
   bool stopped_ = false;
 };
+
+absl::Status GrpcServer::Host(const std::vector<ModelToHost>& models) {
+  std::vector<CallParts> parts;
+  for (const ModelToHost& to_host : models) {
+    absl::StatusOr<std::unique_ptr<HostedModel>> hosted =
+        HostedModel::Host(to_host, settings_, &registry_);
+    if (!hosted.ok()) return hosted.status();
+    models_.push_back(*std::move(hosted));
+    parts.push_back(PartsOf(*models_.back()));
+  }
+  service_ =
+      std::make_unique<HocketService>(std::move(parts), models.front().scheduler.block_tokens);
+  return absl::OkStatus();
+}
+
+CallParts GrpcServer::PartsOf(HostedModel& model) {
+  CallParts parts = model.Parts();
+  parts.authorizer = &authorizer_;
+  parts.text_pool = &text_pool_;
+  parts.delivery = &delivery_;
+  parts.calls = &calls_;
+  return parts;
+}
 
 absl::Status GrpcServer::Listen() {
   static std::once_flag plugins;
@@ -124,7 +109,7 @@ absl::Status GrpcServer::Listen() {
   grpc::ServerBuilder builder;
   int bound_port = 0;
   builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &bound_port);
-  builder.RegisterService(&service_);
+  builder.RegisterService(service_.get());
   builder.SetMaxReceiveMessageSize(settings_.max_message_bytes);
   builder.SetMaxSendMessageSize(-1);
   // Else two servers would share a port, and one would be met at random.
@@ -161,17 +146,26 @@ absl::Status GrpcServer::ListenForPages() {
 }
 
 std::string GrpcServer::MetricsPage() {
-  metrics_.SetStats(engine_.Stats());
+  for (const auto& model : models_) model->UpdateMetrics();
   return prometheus::TextSerializer().Serialize(registry_.Collect());
 }
 
 absl::Status GrpcServer::Healthy() const {
-  const SchedulerStats stats = engine_.Stats();
-  const bool working = stats.running_sequences > 0 || stats.waiting_requests > 0;
-  const absl::Duration quiet = absl::Now() - engine_.LastProgress();
-  if (!working || quiet < kStallLimit) return absl::OkStatus();
-  return absl::UnavailableError(
-      absl::StrCat("no step has ended for ", absl::ToInt64Seconds(quiet), " seconds"));
+  for (const auto& model : models_) {
+    if (absl::Status healthy = model->Healthy(); !healthy.ok()) return healthy;
+  }
+  return absl::OkStatus();
+}
+
+int GrpcServer::Drain(absl::Time deadline) {
+  std::vector<int> ended(models_.size());
+  std::vector<std::thread> drains;
+  for (size_t i = 0; i < models_.size(); ++i) {
+    drains.emplace_back(
+        [this, i, deadline, &ended] { ended[i] = models_[i]->engine().Drain(deadline); });
+  }
+  for (std::thread& drain : drains) drain.join();
+  return std::accumulate(ended.begin(), ended.end(), 0);
 }
 
 int GrpcServer::Stop(absl::Time deadline) {
@@ -179,47 +173,37 @@ int GrpcServer::Stop(absl::Time deadline) {
   draining_ = true;
   if (grpc_ == nullptr) return 0;
   grpc_->GetHealthCheckService()->SetServingStatus(false);
-  const int ended = engine_.Drain(deadline);
+  const int ended = Drain(deadline);
   grpc_->Shutdown(absl::ToChronoTime(absl::Now() + kFlushGrace));
   grpc_->Wait();
   pages_.reset();
   return ended;
 }
 
+// Gives each its name, and refuses one that is taken.
+absl::Status NameModels(std::vector<ModelToHost>& models) {
+  if (models.empty()) return absl::InvalidArgumentError("models: there is none to serve");
+  std::set<std::string> names;
+  for (ModelToHost& to_host : models) {
+    if (to_host.name.empty()) to_host.name = to_host.model.info.name;
+    if (!names.insert(to_host.name).second) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("models: two of them are called \"", to_host.name, "\""));
+    }
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
-std::string ListenAddress(const std::string& host, int32_t port) {
-  const bool bare_ipv6 = absl::StrContains(host, ':') && !absl::StartsWith(host, "[");
-  return bare_ipv6 ? absl::StrCat("[", host, "]:", port) : absl::StrCat(host, ":", port);
-}
-
-absl::Status ServerSettings::Validate() const {
-  if (host.empty()) return absl::InvalidArgumentError("host: is empty");
-  absl::Status status = Check("port", port, 0, 65535);
-  status.Update(Check("metrics_port", metrics_port, -1, 65535));
-  status.Update(Check("max_prompt_bytes", max_prompt_bytes, 1, int64_t{1} << 30));
-  status.Update(Check("max_message_bytes", max_message_bytes, 1 << 10, 1 << 30));
-  status.Update(Check("max_concurrent_streams", max_concurrent_streams, 1, 1 << 20));
-  status.Update(Check("max_text_threads", max_text_threads, 1, 256));
-  status.Update(Check("max_queued_texts", max_queued_texts, 1, 1 << 20));
-  if (drain < absl::ZeroDuration()) {
-    status.Update(absl::InvalidArgumentError("drain: is negative"));
-  }
-  return status;
-}
-
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerSettings& settings,
-                                                      const SchedulerSettings& scheduler,
-                                                      const ServedModel& model) {
+                                                      std::vector<ModelToHost> models) {
   absl::Status status = settings.Validate();
-  status.Update(scheduler.Validate());
+  status.Update(NameModels(models));
   if (!status.ok()) return status;
-  auto server = std::make_unique<GrpcServer>(settings, scheduler, model);
-  if (!server->has_trace_it_needs()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("trace_plans_file: ", settings.trace_plans_file, " cannot be written"));
-  }
-  status = server->Listen();
+  auto server = std::make_unique<GrpcServer>(settings);
+  status = server->Host(models);
+  if (status.ok()) status = server->Listen();
   if (!status.ok()) return status;
   return server;
 }

@@ -66,7 +66,8 @@ class DecoderImpl : public Decoder {
   absl::Status Prepare(const RuntimeSettings& settings) {
     omp_set_num_threads(info_.threads);
     info_.process_bytes = ProcessResidentBytes();
-    info_.available_memory_bytes = AvailableMemoryBytes();
+    info_.available_memory_bytes =
+        std::max<int64_t>(0, AvailableMemoryBytes() - settings.shared_memory.promised_bytes);
     absl::Status status = LoadWeights(settings);
     if (status.ok()) status = CreatePass(settings);
     if (status.ok()) status = AllocateCache(settings);
@@ -144,8 +145,12 @@ class DecoderImpl : public Decoder {
   absl::Status AllocateCache(const RuntimeSettings& settings) {
     // Counted from before the loading, as mapped weights and an arena that no step has touched do
     // not show in what is available now.
-    const int64_t left =
+    int64_t left =
         std::max<int64_t>(0, info_.available_memory_bytes - info_.weight_bytes - info_.arena_bytes);
+    if (settings.kv_cache_bytes == 0) {
+      const SharedMemory& shared = settings.shared_memory;
+      left = std::max<int64_t>(0, left - shared.expected_bytes) / shared.kv_shares;
+    }
     const auto size = PlanKvStorage(spec_, cache_.size().shape.type, settings.block_tokens,
                                     settings.kv_cache_bytes, settings.max_running_sequences, left);
     if (!size.ok()) return size.status();

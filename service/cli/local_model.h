@@ -13,7 +13,7 @@
 #include "runtime/model_runtime.h"
 #include "scheduler/engine.h"
 #include "service/choice_settings.h"
-#include "service/server.h"
+#include "service/model_text.h"
 
 namespace hocket {
 

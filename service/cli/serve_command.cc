@@ -7,6 +7,8 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "CLI/CLI.hpp"
 #include "absl/strings/ascii.h"
@@ -21,7 +23,7 @@
 #include "service/cli/memory_report.h"
 #include "service/cli/model_flags.h"
 #include "service/engine_settings.h"
-#include "service/server.h"
+#include "service/run_server.h"
 #include "service/step_probe.h"
 #include "service/stop_signals.h"
 
@@ -81,7 +83,7 @@ class ServeCommand final : public Command {
         ->check(Address(true))
         ->capture_default_str()
         ->type_name("HOST:PORT");
-    app.add_option("--model-name", server_.model_name, "What clients call it (default: its folder)")
+    app.add_option("--model-name", model_name_, "What clients call it (default: its folder)")
         ->type_name("NAME");
     model_.Add(app);
     AddLimits(app);
@@ -103,7 +105,7 @@ class ServeCommand final : public Command {
         ->check(CLI::IsMember({"off", "prompt-lookup"}))
         ->capture_default_str();
     app.add_option(
-           "--trace-plans", server_.trace_plans_file,
+           "--trace-plans", trace_plans_file_,
            "Write each plan and outcome to this file, for `hocket replay`; it holds prompts "
            "and answers as token ids")
         ->type_name("FILE");
@@ -151,7 +153,12 @@ class ServeCommand final : public Command {
     scheduler.prefix_cache = prefix_cache_;
     const absl::Status probed = SetTarget(scheduler, (*runtime)->executor());
     if (!probed.ok()) return probed;
-    const absl::Status status = RunServer(server_, scheduler, **runtime, signals);
+    std::vector<LoadedModel> models;
+    models.push_back({.name = model_name_,
+                      .runtime = *std::move(runtime),
+                      .scheduler = std::move(scheduler),
+                      .trace_plans_file = trace_plans_file_});
+    const absl::Status status = RunServer(server_, std::move(models), signals);
     if (!status.ok()) return status;
     return 0;
   }
@@ -206,6 +213,8 @@ class ServeCommand final : public Command {
 
   ModelFlags model_;
   ServerSettings server_;
+  std::string model_name_;
+  std::string trace_plans_file_;
   std::string listen_ = "127.0.0.1:50051";
   std::string metrics_listen_ = "127.0.0.1:9464";
   AdmissionLimits admission_;

@@ -124,7 +124,7 @@ Outcome LetterExecutor::RunRow(const StepPlan& plan, const PlanRow& row, Sequenc
 
 void LetterExecutor::Draw(Sequence& sequence, int32_t place, Outcome& outcome) const {
   const OutputSettings& output = sequence.spec->output;
-  const TokenId token = LetterAt(place + sequence.choice_index);
+  const TokenId token = LetterAt(place + sequence.choice_index + ahead);
   outcome.tokens.push_back(token);
   outcome.text.push_back(static_cast<char>(token));
   if (output.logprobs) outcome.scores.push_back(ScoreOf(token, output.top_logprobs));

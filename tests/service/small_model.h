@@ -51,6 +51,7 @@ class LetterExecutor : public Executor {
   std::atomic<int> step_ms = 0;         // How long a step takes.
   std::atomic<int> live_sequences = 0;  // Whose state is held.
   std::atomic<bool> fail_rows = false;  // Every row fails.
+  std::atomic<int> ahead = 0;           // Letters that this model is ahead of others.
 
  private:
   struct Sequence {
