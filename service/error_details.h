@@ -11,7 +11,7 @@
 namespace hocket {
 
 // Clients take 8 KiB of trailers by default, base64 and what else they hold included.
-inline constexpr size_t kMaxErrorMessageBytes = 1024;
+inline constexpr size_t kMaxErrorMessageBytes = 768;
 
 // What can be sent of a message: at most kMaxErrorMessageBytes of valid UTF-8, whatever the
 // client's words in it are.
