@@ -1,10 +1,8 @@
 #include "service/metrics.h"
 
 #include <algorithm>
-#include <cmath>
 #include <string>
 
-#include "absl/strings/str_cat.h"
 #include "scheduler/admission_gate.h"
 #include "scheduler/step_text.h"
 
@@ -15,219 +13,211 @@
 namespace hocket {
 namespace {
 
-using prometheus::Counter;
-using prometheus::Family;
-using prometheus::Gauge;
-using prometheus::Histogram;
-using Buckets = Histogram::BucketBoundaries;
+// Those that are about one model. The rest, and calls that name no model served, are counted in
+// ServerMetrics.
+constexpr absl::string_view kModelMethods[] = {"Generate", "StreamGenerate", "Score",   "Embed",
+                                               "Tokenize", "Detokenize",     "GetModel"};
 
-// From under a millisecond (a tiny model's step) to ten minutes (a long story's end).
-const Buckets& LatencyBuckets() {
-  static const Buckets* const buckets =
-      new Buckets{0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5,
-                  1,      2,     5,     10,    30,   60,   120,  300, 600};
-  return *buckets;
+constexpr FinishReason kLastFinishReason = FinishReason::kRepetition;
+
+constexpr const char* kPriorityNames[kPriorityClasses] = {"interactive", "standard", "batch"};
+
+constexpr const char* kFeatureNames[kSamplingFeatures] = {
+    "prompt_only", "greedy",    "random",      "beam_search", "choices",
+    "constrained", "penalties", "token_rules", "logprobs",    "speculation"};
+
+prometheus::Counter& Refusals(const MetricSeries& series, std::string_view limit) {
+  return series.Counter("hocket_refusals_total",
+                        "Requests that the engine did not take, by the limit that they met.",
+                        {{"reason", std::string(limit)}});
 }
 
-const Buckets& CountBuckets() {
-  static const Buckets* const buckets =
-      new Buckets{1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096};
-  return *buckets;
+prometheus::Counter& Wait(const MetricSeries& series, const char* reason) {
+  return series.Counter("hocket_wait_seconds_total",
+                        "Time that requests waited for their first plan, by what kept them.",
+                        {{"reason", reason}});
 }
 
-const Buckets& RatioBuckets() {
-  static const Buckets* const buckets =
-      new Buckets{0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1, 2, 5};
-  return *buckets;
-}
-
-Family<Counter>& Counters(prometheus::Registry* registry, const char* name, const char* help) {
-  return prometheus::BuildCounter().Name(name).Help(help).Register(*registry);
-}
-
-Counter& OneCounter(prometheus::Registry* registry, const char* name, const char* help) {
-  return Counters(registry, name, help).Add({});
-}
-
-Gauge& OneGauge(prometheus::Registry* registry, const char* name, const char* help) {
-  return prometheus::BuildGauge().Name(name).Help(help).Register(*registry).Add({});
-}
-
-Histogram& OneHistogram(prometheus::Registry* registry, const char* name, const char* help,
-                        const Buckets& buckets) {
-  return prometheus::BuildHistogram().Name(name).Help(help).Register(*registry).Add({}, buckets);
-}
-
-Counter& Phase(prometheus::Registry* registry, const char* phase) {
-  return Counters(registry, "hocket_step_phase_seconds_total", "Time spent in each part of a step.")
-      .Add({{"phase", phase}});
-}
-
-// Raises a counter to a count that is kept elsewhere. One thread only.
-void Reach(Counter& counter, int64_t count) {
-  const double missing = static_cast<double>(count) - counter.Value();
-  if (missing > 0) counter.Increment(missing);
+prometheus::Counter& Attach(const MetricSeries& series, const char* state) {
+  return series.Counter("hocket_attaches_total",
+                        "Calls that were attached to a request of the same id, by its state.",
+                        {{"state", state}});
 }
 
 }  // namespace
 
-Metrics::Metrics(prometheus::Registry* registry, const ModelInfo& info)
-    : requests_(Counters(registry, "hocket_requests_total",
-                         "Calls ended, by method and by outcome: ok or the status code.")),
-      finish_reasons_(Counters(registry, "hocket_finish_reasons_total",
-                               "Requests that the engine ended, by finish reason.")),
-      refusals_(Counters(registry, "hocket_refusals_total",
-                         "Requests that the engine did not take, by the limit that they met.")),
-      waits_(Counters(registry, "hocket_wait_seconds_total",
-                      "Time that requests waited for their first plan, by what kept them.")),
-      prompt_tokens_(OneCounter(registry, "hocket_prompt_tokens_total",
-                                "Prompt tokens of the requests that were started.")),
-      cached_tokens_(OneCounter(registry, "hocket_prompt_cached_tokens_total",
-                                "Of those, found in the cache.")),
-      generated_tokens_(OneCounter(registry, "hocket_generated_tokens_total", "Tokens generated.")),
-      first_token_seconds_(OneHistogram(registry, "hocket_time_to_first_token_seconds",
-                                        "From the call's arrival to its first token.",
-                                        LatencyBuckets())),
-      inter_token_seconds_(OneHistogram(registry, "hocket_inter_token_seconds",
-                                        "Between two tokens of one choice.", LatencyBuckets())),
-      request_seconds_(OneHistogram(registry, "hocket_request_seconds",
-                                    "From the call's arrival to its end in the engine.",
-                                    LatencyBuckets())),
-      queue_seconds_(OneHistogram(registry, "hocket_request_queue_seconds",
-                                  "From admission to the first computed token.", LatencyBuckets())),
-      running_(OneGauge(registry, "hocket_requests_running", "Sequences in the running batch.")),
-      waiting_(OneGauge(registry, "hocket_requests_waiting", "Requests waiting for their start.")),
-      kv_used_(OneGauge(registry, "hocket_kv_blocks_used", "KV blocks that sequences use.")),
-      kv_cached_(OneGauge(registry, "hocket_kv_blocks_cached",
-                          "KV blocks kept for prompts to come; they count as free.")),
-      kv_total_(OneGauge(registry, "hocket_kv_blocks_total", "KV blocks that exist.")),
-      step_seconds_(OneHistogram(registry, "hocket_step_seconds",
-                                 "A step: plan, execute and commit.", LatencyBuckets())),
-      step_predicted_seconds_(OneHistogram(registry, "hocket_step_predicted_seconds",
-                                           "What executing a step was predicted to take.",
-                                           LatencyBuckets())),
-      step_prediction_error_(
-          OneHistogram(registry, "hocket_step_prediction_error_ratio",
-                       "How far that was from what it took, as a fraction of it.", RatioBuckets())),
-      step_rows_(OneHistogram(registry, "hocket_step_batch_rows",
-                              "Sequences in a step: decode rows and prefill chunks.",
-                              CountBuckets())),
-      step_prefill_tokens_(OneHistogram(registry, "hocket_step_prefill_tokens",
-                                        "Prompt tokens computed in a step that has any.",
-                                        CountBuckets())),
-      forward_seconds_(Phase(registry, "forward")),
-      sample_seconds_(Phase(registry, "sample")),
-      text_seconds_(Phase(registry, "text")),
-      schedule_seconds_(Phase(registry, "schedule")),
-      preemptions_(OneCounter(registry, "hocket_preemptions_total",
-                              "Sequences that gave their blocks back to be recomputed.")),
-      draft_tokens_(OneCounter(registry, "hocket_draft_tokens_total",
-                               "Tokens guessed by speculation and checked.")),
-      accepted_draft_tokens_(OneCounter(registry, "hocket_accepted_draft_tokens_total",
-                                        "Of those, the ones that were drawn.")),
-      prefix_queries_(OneCounter(registry, "hocket_prefix_cache_queries_total",
-                                 "Requests whose prompt was looked up in the prefix cache.")),
-      prefix_hits_(OneCounter(registry, "hocket_prefix_cache_hits_total",
-                              "Of those, the ones that found at least one block.")),
-      prefix_saved_tokens_(OneCounter(registry, "hocket_prefix_cache_saved_tokens_total",
-                                      "Tokens found and not computed again.")),
-      prefix_evictions_(OneCounter(registry, "hocket_prefix_cache_evictions_total",
-                                   "Cached blocks given up for want of free ones.")) {
-  for (const Refusal refusal : kRefusals) {
-    refusals_.Add({{"reason", std::string(RefusalName(refusal))}});
+Metrics::Waits Metrics::MakeWaits(const MetricSeries& series) {
+  return {.slots = Wait(series, "slots"),
+          .blocks = Wait(series, "blocks"),
+          .budget = Wait(series, "budget"),
+          .fairness = Wait(series, "fairness")};
+}
+
+Metrics::Tokens Metrics::MakeTokens(const MetricSeries& series) {
+  return {.prompt = series.Counter("hocket_prompt_tokens_total",
+                                   "Prompt tokens of the requests that were started."),
+          .cached =
+              series.Counter("hocket_prompt_cached_tokens_total", "Of those, found in the cache."),
+          .generated = series.Counter("hocket_generated_tokens_total", "Tokens generated."),
+          .of_prompt = series.Histogram("hocket_request_prompt_tokens",
+                                        "Prompt tokens of a request that was started and ended.",
+                                        TokenBuckets()),
+          .of_answer = series.Histogram("hocket_request_generated_tokens",
+                                        "Tokens generated for it, all its choices together.",
+                                        TokenBuckets())};
+}
+
+Metrics::Latencies Metrics::MakeLatencies(const MetricSeries& series) {
+  return {.first_token =
+              series.Histogram("hocket_time_to_first_token_seconds",
+                               "From the call's arrival to its first token.", FirstTokenBuckets()),
+          .inter_token = series.Histogram("hocket_inter_token_seconds",
+                                          "Between two tokens of one choice.", InterTokenBuckets()),
+          .request = series.Histogram("hocket_request_seconds",
+                                      "From the call's arrival to its end in the engine.",
+                                      WholeRequestBuckets()),
+          .queue = series.Histogram("hocket_request_queue_seconds",
+                                    "From admission to the first plan, or to the end without one.",
+                                    QueueBuckets()),
+          .prefill =
+              series.Histogram("hocket_request_prefill_seconds",
+                               "From the first plan to the prompt's last chunk.", PrefillBuckets()),
+          .decode = series.Histogram("hocket_request_decode_seconds", "From there to the end.",
+                                     WholeRequestBuckets()),
+          .inference = series.Histogram("hocket_request_inference_seconds",
+                                        "Both together: from the first plan to the end.",
+                                        WholeRequestBuckets())};
+}
+
+Metrics::Metrics(prometheus::Registry* registry, const ModelInfo& info,
+                 const SchedulerSettings& scheduler)
+    : series_(registry, {{"model", info.name}}),
+      calls_(series_, kModelMethods),
+      steps_(series_),
+      tenants_(series_),
+      waits_(MakeWaits(series_)),
+      tokens_(MakeTokens(series_)),
+      latencies_(MakeLatencies(series_)),
+      slow_readers_(series_.Counter("hocket_slow_readers_total",
+                                    "Requests ended because their client did not read.")),
+      attached_running_(Attach(series_, "running")),
+      attached_ended_(Attach(series_, "ended")),
+      quiet_seconds_(series_.Gauge("hocket_engine_quiet_seconds",
+                                   "Since the engine last ended a step or was idle.")),
+      live_(series_.Gauge("hocket_live", "1 while the engine makes progress, else 0.")),
+      ready_(series_.Gauge("hocket_ready", "1 while new requests are welcome, else 0.")) {
+  MakeByLabel();
+  ShowModel(info);
+  ShowLimits(scheduler);
+  SetHealth(/*live=*/true, /*ready=*/true);
+}
+
+void Metrics::MakeByLabel() {
+  for (const Refusal refusal : kRefusals) Refusals(series_, RefusalName(refusal));
+  for (size_t i = 0; i < held_.size(); ++i) {
+    const prometheus::Labels label = {{"priority", kPriorityNames[i]}};
+    held_[i] = {.waiting = &series_.Gauge("hocket_requests_waiting",
+                                          "Requests waiting for their first plan.", label),
+                .running = &series_.Gauge("hocket_requests_running",
+                                          "Requests started and not ended.", label)};
   }
-  prometheus::BuildGauge()
-      .Name("hocket_build_info")
-      .Help("Always 1; the labels say what runs.")
-      .Register(*registry)
-      .Add({{"version", HOCKET_VERSION},
-            {"model", info.name},
-            {"architecture", info.architecture},
-            {"precision", std::string(PrecisionName(info.precision))},
-            {"kv_precision", std::string(KvPrecisionName(info.kv_precision))},
-            {"cpu", info.cpu}})
+  for (int i = 0; i <= static_cast<int>(kLastFinishReason); ++i) {
+    const std::string name(FinishReasonName(static_cast<FinishReason>(i)));
+    finish_reasons_.push_back(&series_.Counter("hocket_finish_reasons_total",
+                                               "Requests that the engine ended, by finish reason.",
+                                               {{"reason", name}}));
+  }
+  for (size_t i = 0; i < features_.size(); ++i) {
+    features_[i] =
+        &series_.Counter("hocket_sampling_requests_total",
+                         "Requests started, by what they ask of sampling; one may ask for several.",
+                         {{"feature", kFeatureNames[i]}});
+  }
+}
+
+void Metrics::ShowModel(const ModelInfo& info) {
+  series_
+      .Gauge("hocket_build_info", "Always 1; the labels say what runs.",
+             {{"version", HOCKET_VERSION},
+              {"architecture", info.architecture},
+              {"precision", std::string(PrecisionName(info.precision))},
+              {"kv_precision", std::string(KvPrecisionName(info.kv_precision))},
+              {"cpu", info.cpu}})
       .Set(1);
-  Family<Gauge>& memory = prometheus::BuildGauge()
-                              .Name("hocket_memory_planned_bytes")
-                              .Help("Memory that each part takes once all of it is in use.")
-                              .Register(*registry);
-  const auto plan = [&memory](const char* part, int64_t bytes) {
-    memory.Add({{"part", part}}).Set(static_cast<double>(bytes));
+  const auto plan = [this](const char* part, int64_t bytes) {
+    series_
+        .Gauge("hocket_memory_planned_bytes",
+               "Memory that each part takes once all of it is in use.", {{"part", part}})
+        .Set(static_cast<double>(bytes));
   };
   plan("weights", info.weight_bytes);
   plan("kv_cache", info.kv_cache_bytes);
   plan("step_arena", info.arena_bytes);
 }
 
-void Metrics::OnStep(const StepObservation& step) {
-  step_seconds_.Observe(absl::ToDoubleSeconds(step.duration));
-  const double executed = absl::ToDoubleSeconds(step.execute);
-  if (step.predicted_seconds > 0 && executed > 0) {
-    step_predicted_seconds_.Observe(step.predicted_seconds);
-    step_prediction_error_.Observe(std::abs(step.predicted_seconds - executed) / executed);
-  }
-  step_rows_.Observe(step.decode_rows + step.prefill_rows);
-  if (step.prefill_tokens > 0) step_prefill_tokens_.Observe(step.prefill_tokens);
-  forward_seconds_.Increment(step.timings.forward_seconds);
-  sample_seconds_.Increment(step.timings.sample_seconds);
-  text_seconds_.Increment(step.timings.text_seconds);
-  schedule_seconds_.Increment(absl::ToDoubleSeconds(step.duration - step.execute));
-  Reach(preemptions_, step.stats.preemptions);
-  Reach(draft_tokens_, step.stats.draft_tokens);
-  Reach(accepted_draft_tokens_, step.stats.accepted_draft_tokens);
-  Reach(prefix_queries_, step.stats.prefix_cache.queries);
-  Reach(prefix_hits_, step.stats.prefix_cache.hits);
-  Reach(prefix_saved_tokens_, step.stats.prefix_cache.saved_tokens);
-  Reach(prefix_evictions_, step.stats.prefix_cache.evictions);
+void Metrics::ShowLimits(const SchedulerSettings& scheduler) {
+  const auto show = [this](const char* name, const char* help, double value) {
+    series_.Gauge(name, help).Set(value);
+  };
+  show("hocket_max_waiting_requests", "Requests that may wait, by --max-waiting-requests.",
+       scheduler.admission.max_waiting_requests);
+  show("hocket_max_running_sequences",
+       "Sequences that may run together, by --max-running-sequences.",
+       scheduler.max_running_sequences);
+  show("hocket_kv_block_tokens", "Positions that a KV block holds.", scheduler.block_tokens);
+  show("hocket_target_inter_token_seconds",
+       "What steps are cut to while streams decode; 0: not at all.",
+       absl::ToDoubleSeconds(scheduler.target_inter_token));
 }
 
+void Metrics::CountRefusal(std::string_view limit) { Refusals(series_, limit).Increment(); }
+
+void Metrics::SetStats(const SchedulerStats& stats, absl::Duration quiet) {
+  steps_.SetStats(stats);
+  quiet_seconds_.Set(absl::ToDoubleSeconds(quiet));
+}
+
+void Metrics::SetHealth(bool live, bool ready) {
+  live_.Set(live ? 1 : 0);
+  ready_.Set(ready ? 1 : 0);
+}
+
+// Shims.
 void Metrics::CountRequest(absl::string_view method, absl::string_view outcome) {
-  requests_.Add({{"method", absl::StrCat(method)}, {"outcome", absl::StrCat(outcome)}}).Increment();
-}
-
-void Metrics::CountRefusal(std::string_view reason) {
-  refusals_.Add({{"reason", std::string(reason)}}).Increment();
+  calls_.CountOutcome(method, outcome);
 }
 
 void Metrics::CountWaits(const WaitTimes& waits) {
-  const auto count = [&](const char* reason, absl::Duration wait) {
-    waits_.Add({{"reason", reason}}).Increment(std::max(absl::ToDoubleSeconds(wait), 0.0));
+  const auto count = [&](Counter& counter, absl::Duration wait) {
+    counter.Increment(std::max(absl::ToDoubleSeconds(wait), 0.0));
   };
-  count("slots", waits.slots);
-  count("blocks", waits.blocks);
-  count("budget", waits.budget);
-  count("fairness", waits.fairness);
+  count(waits_.slots, waits.slots);
+  count(waits_.blocks, waits.blocks);
+  count(waits_.budget, waits.budget);
+  count(waits_.fairness, waits.fairness);
 }
 
 void Metrics::CountPromptTokens(int64_t computed, int64_t cached) {
-  prompt_tokens_.Increment(static_cast<double>(computed + cached));
-  cached_tokens_.Increment(static_cast<double>(cached));
+  tokens_.prompt.Increment(static_cast<double>(computed + cached));
+  tokens_.cached.Increment(static_cast<double>(cached));
 }
 
 void Metrics::CountGeneratedTokens(int64_t tokens) {
-  generated_tokens_.Increment(static_cast<double>(tokens));
+  tokens_.generated.Increment(static_cast<double>(tokens));
 }
 
 void Metrics::ObserveFirstToken(absl::Duration since_received) {
-  first_token_seconds_.Observe(absl::ToDoubleSeconds(since_received));
+  latencies_.first_token.Observe(absl::ToDoubleSeconds(since_received));
 }
 
 void Metrics::ObserveNextToken(absl::Duration since_last) {
-  inter_token_seconds_.Observe(absl::ToDoubleSeconds(since_last));
+  latencies_.inter_token.Observe(absl::ToDoubleSeconds(since_last));
 }
 
 void Metrics::ObserveFinished(const FinishedEvent& event, absl::Duration since_received) {
-  finish_reasons_.Add({{"reason", std::string(FinishReasonName(event.finish.reason))}}).Increment();
-  request_seconds_.Observe(absl::ToDoubleSeconds(since_received));
-  queue_seconds_.Observe(absl::ToDoubleSeconds(event.timings.queued));
-}
-
-void Metrics::SetStats(const SchedulerStats& stats) {
-  running_.Set(stats.running_sequences);
-  waiting_.Set(stats.waiting_requests);
-  kv_used_.Set(stats.used_blocks);
-  kv_cached_.Set(stats.cached_blocks);
-  kv_total_.Set(stats.total_blocks);
+  finish_reasons_[static_cast<size_t>(event.finish.reason)]->Increment();
+  latencies_.request.Observe(absl::ToDoubleSeconds(since_received));
+  latencies_.queue.Observe(absl::ToDoubleSeconds(event.timings.queued));
 }
 
 }  // namespace hocket

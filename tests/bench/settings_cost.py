@@ -43,7 +43,7 @@ def counters(server):
         text = answer.read().decode()
 
     def value(name):
-        found = re.search(rf"^{name} (\S+)$", text, re.MULTILINE)
+        found = re.search(rf"^{name}{{[^}}]*}} (\S+)$", text, re.MULTILINE)
         return float(found[1]) if found else 0.0
     return {"tokens": value("hocket_generated_tokens_total"),
             "steps": value("hocket_step_seconds_count"),

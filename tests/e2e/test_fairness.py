@@ -73,7 +73,7 @@ def test_a_refusal_names_its_limit_and_when_to_try_again():
         assert trailers["refusal"] == "tenant_requests"
         assert 50 <= int(trailers["retry-after-ms"]) <= 30000
         page = urllib.request.urlopen(f"http://{own.metrics}/metrics").read().decode()
-        assert re.search(r'^hocket_refusals_total\{reason="tenant_requests"\} 1', page, re.M)
+        assert re.search(r'^hocket_refusals_total\{model="tales",reason="tenant_requests"\} 1', page, re.M)
         generate(stub, "b")
         stream.cancel()
 

@@ -232,7 +232,8 @@ TEST_F(ServerTest, ADeadlineEndsTheRequest) {
   const StreamResult result = Stream(RequestOf("x", 4000), absl::Milliseconds(200));
   EXPECT_EQ(result.status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
   ExpectNoSequenceSoon();
-  EXPECT_THAT(Page("/metrics"), HasSubstr("hocket_finish_reasons_total{reason=\"deadline\"} 1\n"));
+  EXPECT_THAT(Page("/metrics"),
+              HasSubstr("hocket_finish_reasons_total{model=\"small\",reason=\"deadline\"} 1\n"));
 }
 
 TEST_F(ServerTest, AnIdInUseIsRefusedAndFreeAgainAfterwards) {
@@ -340,16 +341,23 @@ TEST_F(ServerTest, TheMetricsPageCountsWhatHappened) {
   Stream(bad);
   const std::string page = Page("/metrics");
   for (const char* line :
-       {"hocket_requests_total{method=\"StreamGenerate\",outcome=\"ok\"} 1\n",
-        "hocket_requests_total{method=\"StreamGenerate\",outcome=\"invalid_argument\"} 1\n",
-        "hocket_finish_reasons_total{reason=\"length\"} 1\n", "hocket_prompt_tokens_total 5\n",
-        "hocket_generated_tokens_total 10\n", "hocket_time_to_first_token_seconds_count 1\n",
-        "hocket_inter_token_seconds_count 9\n", "hocket_request_seconds_count 1\n",
-        "hocket_requests_running 0\n", "hocket_requests_waiting 0\n", "hocket_kv_blocks_used ",
-        "hocket_kv_blocks_total 512\n", "hocket_step_seconds_count ",
-        "hocket_step_batch_rows_count ", "hocket_preemptions_total 0\n",
-        "hocket_prefix_cache_queries_total 1\n", "hocket_prefix_cache_hits_total 0\n",
-        "hocket_kv_blocks_cached ", "hocket_build_info{"}) {
+       {"hocket_requests_total{method=\"StreamGenerate\",model=\"small\",outcome=\"ok\"} 1\n",
+        "hocket_requests_total{method=\"StreamGenerate\",model=\"small\",outcome="
+        "\"invalid_argument\"} 1\n",
+        "hocket_finish_reasons_total{model=\"small\",reason=\"length\"} 1\n",
+        "hocket_prompt_tokens_total{model=\"small\"} 5\n",
+        "hocket_generated_tokens_total{model=\"small\"} 10\n",
+        "hocket_time_to_first_token_seconds_count{model=\"small\"} 1\n",
+        "hocket_inter_token_seconds_count{model=\"small\"} 9\n",
+        "hocket_request_seconds_count{model=\"small\"} 1\n",
+        "hocket_requests_running{model=\"small\",priority=\"standard\"} 0\n",
+        "hocket_requests_waiting{model=\"small\",priority=\"standard\"} 0\n",
+        "hocket_kv_blocks_used{model=\"small\"} ", "hocket_kv_blocks_total{model=\"small\"} 512\n",
+        "hocket_step_seconds_count{", "hocket_step_batch_rows_count{",
+        "hocket_preemptions_total{model=\"small\"} 0\n",
+        "hocket_prefix_cache_queries_total{model=\"small\"} 1\n",
+        "hocket_prefix_cache_hits_total{model=\"small\"} 0\n", "hocket_kv_blocks_cached{",
+        "hocket_build_info{"}) {
     EXPECT_THAT(page, HasSubstr(line));
   }
   EXPECT_THAT(Page("/healthz"), StartsWith("200"));

@@ -1,0 +1,35 @@
+#include "service/server_metrics.h"
+
+namespace hocket {
+namespace {
+
+// Any method may be called for a model that is not served, or by nobody known.
+constexpr absl::string_view kMethods[] = {"Generate",   "StreamGenerate", "Score",  "Embed",
+                                          "Tokenize",   "Detokenize",     "Cancel", "ListRequests",
+                                          "ListModels", "GetModel"};
+
+prometheus::Counter& LetGo(prometheus::Registry* registry, const char* why) {
+  return MetricSeries(registry).Counter("hocket_retained_sessions_ended_total",
+                                        "Of those, let go: their time was over, or the room.",
+                                        {{"reason", why}});
+}
+
+}  // namespace
+
+ServerMetrics::ServerMetrics(prometheus::Registry* registry)
+    : calls_(MetricSeries(registry, {{"model", ""}}), kMethods),
+      retained_sessions_(MetricSeries(registry).Gauge(
+          "hocket_retained_sessions", "Requests kept for clients that may come back.")),
+      retained_bytes_(
+          MetricSeries(registry).Gauge("hocket_retained_session_bytes", "Memory that those take.")),
+      expired_sessions_(LetGo(registry, "time")),
+      evicted_sessions_(LetGo(registry, "room")) {}
+
+void ServerMetrics::SetRetained(int64_t sessions, int64_t bytes, int64_t expired, int64_t evicted) {
+  retained_sessions_.Set(static_cast<double>(sessions));
+  retained_bytes_.Set(static_cast<double>(bytes));
+  RaiseTo(expired_sessions_, expired);
+  RaiseTo(evicted_sessions_, evicted);
+}
+
+}  // namespace hocket
