@@ -67,7 +67,8 @@ void LoadReport::Record(grpc::CallbackServerContext* context,
   recorder->RecordCpuUtilizationMetric(sampler_->cpu_utilization());
   recorder->RecordMemoryUtilizationMetric(sampler_->memory_utilization());
   recorder->RecordUtilizationMetric("kv_cache", Share(stats.used_blocks, stats.total_blocks));
-  recorder->RecordUtilizationMetric("queue", Share(stats.waiting_requests, max_waiting_requests_));
+  recorder->RecordUtilizationMetric(
+      "queue", Share(stats.waiting_requests, metrics_->max_waiting_requests()));
   if (!usage) return;
   recorder->RecordRequestCostMetric("prompt_tokens", static_cast<double>(usage->prompt_tokens));
   recorder->RecordRequestCostMetric("cached_tokens", static_cast<double>(usage->cached_tokens));

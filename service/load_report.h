@@ -13,6 +13,7 @@
 #include "absl/time/time.h"
 #include "scheduler/engine.h"
 #include "scheduler/request.h"
+#include "service/metrics.h"
 
 namespace hocket {
 
@@ -55,9 +56,9 @@ class LoadSampler {
 // Of one model. Any thread.
 class LoadReport {
  public:
-  // Both must outlive it. `max_waiting_requests`: the limit of the engine's line.
-  LoadReport(const LoadSampler* sampler, const Engine* engine, int32_t max_waiting_requests)
-      : sampler_(sampler), engine_(engine), max_waiting_requests_(max_waiting_requests) {}
+  // All must outlive it. `metrics` know the limit of the engine's line.
+  LoadReport(const LoadSampler* sampler, const Engine* engine, const Metrics* metrics)
+      : sampler_(sampler), engine_(engine), metrics_(metrics) {}
 
   // Before the call's Finish. `usage`: what the request cost, where it has run. Does nothing where
   // the server was built without recording.
@@ -66,7 +67,7 @@ class LoadReport {
  private:
   const LoadSampler* const sampler_;
   const Engine* const engine_;
-  const int32_t max_waiting_requests_;
+  const Metrics* const metrics_;
 };
 
 }  // namespace hocket

@@ -57,14 +57,16 @@ Metrics::Tokens Metrics::MakeTokens(const MetricSeries& series) {
   return {.prompt = series.Counter("hocket_prompt_tokens_total",
                                    "Prompt tokens of the requests that were started."),
           .cached =
-              series.Counter("hocket_prompt_cached_tokens_total", "Of those, found in the cache."),
+              series.Counter("hocket_prompt_cached_tokens_total",
+                             "Prompt tokens that were found in the prefix cache and not computed."),
           .generated = series.Counter("hocket_generated_tokens_total", "Tokens generated."),
           .of_prompt = series.Histogram("hocket_request_prompt_tokens",
                                         "Prompt tokens of a request that was started and ended.",
                                         TokenBuckets()),
-          .of_answer = series.Histogram("hocket_request_generated_tokens",
-                                        "Tokens generated for it, all its choices together.",
-                                        TokenBuckets())};
+          .of_answer = series.Histogram(
+              "hocket_request_generated_tokens",
+              "Tokens generated for a request that was started and ended, all choices together.",
+              TokenBuckets())};
 }
 
 Metrics::Latencies Metrics::MakeLatencies(const MetricSeries& series) {
@@ -82,11 +84,12 @@ Metrics::Latencies Metrics::MakeLatencies(const MetricSeries& series) {
           .prefill =
               series.Histogram("hocket_request_prefill_seconds",
                                "From the first plan to the prompt's last chunk.", PrefillBuckets()),
-          .decode = series.Histogram("hocket_request_decode_seconds", "From there to the end.",
+          .decode = series.Histogram("hocket_request_decode_seconds",
+                                     "From the prompt's last chunk to the request's end.",
                                      WholeRequestBuckets()),
-          .inference = series.Histogram("hocket_request_inference_seconds",
-                                        "Both together: from the first plan to the end.",
-                                        WholeRequestBuckets())};
+          .inference =
+              series.Histogram("hocket_request_inference_seconds",
+                               "From the first plan to the request's end.", WholeRequestBuckets())};
 }
 
 Metrics::Metrics(prometheus::Registry* registry, const ModelInfo& info,
@@ -103,9 +106,11 @@ Metrics::Metrics(prometheus::Registry* registry, const ModelInfo& info,
       attached_running_(Attach(series_, "running")),
       attached_ended_(Attach(series_, "ended")),
       quiet_seconds_(series_.Gauge("hocket_engine_quiet_seconds",
-                                   "Since the engine last ended a step or was idle.")),
+                                   "Time since the engine last ended a step or was idle.")),
       live_(series_.Gauge("hocket_live", "1 while the engine makes progress, else 0.")),
-      ready_(series_.Gauge("hocket_ready", "1 while new requests are welcome, else 0.")) {
+      ready_(series_.Gauge("hocket_ready", "1 while new requests are welcome, else 0.")),
+      max_waiting_requests_(series_.Gauge("hocket_max_waiting_requests",
+                                          "Requests that may wait, by --max-waiting-requests.")) {
   MakeByLabel();
   ShowModel(info);
   ShowLimits(scheduler);
@@ -159,14 +164,13 @@ void Metrics::ShowLimits(const SchedulerSettings& scheduler) {
   const auto show = [this](const char* name, const char* help, double value) {
     series_.Gauge(name, help).Set(value);
   };
-  show("hocket_max_waiting_requests", "Requests that may wait, by --max-waiting-requests.",
-       scheduler.admission.max_waiting_requests);
+  SetAdmission(scheduler.admission);
   show("hocket_max_running_sequences",
        "Sequences that may run together, by --max-running-sequences.",
        scheduler.max_running_sequences);
   show("hocket_kv_block_tokens", "Positions that a KV block holds.", scheduler.block_tokens);
   show("hocket_target_inter_token_seconds",
-       "What steps are cut to while streams decode; 0: not at all.",
+       "Time between tokens that steps are cut to while streams decode; 0: not at all.",
        absl::ToDoubleSeconds(scheduler.target_inter_token));
 }
 
@@ -175,6 +179,11 @@ void Metrics::CountRefusal(std::string_view limit) { Refusals(series_, limit).In
 void Metrics::SetStats(const SchedulerStats& stats, absl::Duration quiet) {
   steps_.SetStats(stats);
   quiet_seconds_.Set(absl::ToDoubleSeconds(quiet));
+}
+
+void Metrics::SetAdmission(const AdmissionLimits& limits) {
+  max_waiting_ = limits.max_waiting_requests;
+  max_waiting_requests_.Set(limits.max_waiting_requests);
 }
 
 void Metrics::SetHealth(bool live, bool ready) {

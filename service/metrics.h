@@ -6,6 +6,8 @@
 #define HOCKET_SERVICE_METRICS_H_
 
 #include <array>
+#include <atomic>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -67,6 +69,10 @@ class Metrics : public EngineObserver {
 
   // Gauges are set from this when the page is read; `quiet`: since the engine last made progress.
   void SetStats(const SchedulerStats& stats, absl::Duration quiet = absl::ZeroDuration());
+
+  // Limits of the engine's line, at the start and when they change. Any thread.
+  void SetAdmission(const AdmissionLimits& limits);
+  int32_t max_waiting_requests() const { return max_waiting_; }
 
   // Of what the health watch thinks.
   void SetHealth(bool live, bool ready);
@@ -134,6 +140,8 @@ class Metrics : public EngineObserver {
   Gauge& quiet_seconds_;
   Gauge& live_;
   Gauge& ready_;
+  Gauge& max_waiting_requests_;
+  std::atomic<int32_t> max_waiting_ = 0;
   std::array<Held, kPriorityClasses> held_;
   std::vector<Counter*> finish_reasons_;  // By FinishReason.
   std::array<Counter*, kSamplingFeatures> features_{};

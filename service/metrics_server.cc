@@ -2,6 +2,7 @@
 
 #include <httplib.h>
 
+#include <semaphore>
 #include <thread>
 #include <utility>
 
@@ -11,16 +12,38 @@ namespace hocket {
 namespace {
 
 constexpr size_t kThreads = 8;
+constexpr size_t kMaxWaitingConnections = 64;  // For a thread; others wait in the kernel's backlog.
 // A connection occupies a thread while it is open, so it ends after one page: else a few scrapers
 // that keep theirs would make the probes wait.
 constexpr size_t kPagesPerConnection = 1;
 constexpr int kTimeoutSeconds = 1;
 constexpr size_t kMaxBodyBytes = 4096;  // Nobody has reason to send one.
 
+constexpr char kText[] = "text/plain; charset=utf-8";
+constexpr char kIndex[] =
+    "/metrics  for Prometheus\n/healthz  200 while it lives\n/readyz   200 while it is ready\n";
+
+// The library's pool takes whatever comes; this one lets the accepting thread wait.
+class BoundedPool final : public httplib::TaskQueue {
+ public:
+  void enqueue(std::function<void()> task) override {
+    places_.acquire();
+    pool_.enqueue([this, task = std::move(task)] {
+      task();
+      places_.release();
+    });
+  }
+  void shutdown() override { pool_.shutdown(); }
+
+ private:
+  std::counting_semaphore<> places_{kThreads + kMaxWaitingConnections};
+  httplib::ThreadPool pool_{kThreads};
+};
+
 class HttplibServer final : public MetricsServer {
  public:
   explicit HttplibServer(PageSources sources) : sources_(std::move(sources)) {
-    server_.new_task_queue = [] { return new httplib::ThreadPool(kThreads); };
+    server_.new_task_queue = [] { return new BoundedPool(); };
     server_.set_read_timeout(kTimeoutSeconds);
     server_.set_write_timeout(kTimeoutSeconds);
     server_.set_keep_alive_timeout(kTimeoutSeconds);
@@ -34,8 +57,12 @@ class HttplibServer final : public MetricsServer {
     server_.Get("/metrics", [this](const httplib::Request&, httplib::Response& response) {
       response.set_content(sources_.metrics(), "text/plain; version=0.0.4; charset=utf-8");
     });
+    server_.Get("/", [](const httplib::Request&, httplib::Response& response) {
+      response.set_content(kIndex, kText);
+    });
     AddProbe("/healthz", sources_.healthy);
     AddProbe("/readyz", sources_.ready);
+    RefuseTheRest();
   }
 
   ~HttplibServer() override {
@@ -64,8 +91,25 @@ class HttplibServer final : public MetricsServer {
     server_.Get(path, [&source](const httplib::Request&, httplib::Response& response) {
       const absl::Status status = source();
       response.status = status.ok() ? 200 : 503;
-      response.set_content(status.ok() ? "ok\n" : absl::StrCat(status.message(), "\n"),
-                           "text/plain");
+      response.set_content(status.ok() ? "ok\n" : absl::StrCat(status.message(), "\n"), kText);
+    });
+  }
+
+  // GET and HEAD are all that the pages know.
+  void RefuseTheRest() {
+    using Handled = httplib::Server::HandlerResponse;
+    server_.set_pre_routing_handler(
+        [](const httplib::Request& request, httplib::Response& response) {
+          if (request.method == "GET" || request.method == "HEAD") return Handled::Unhandled;
+          response.status = 405;
+          response.set_header("Allow", "GET, HEAD");
+          response.set_content("only GET and HEAD\n", kText);
+          return Handled::Handled;
+        });
+    server_.set_error_handler([](const httplib::Request&, httplib::Response& response) {
+      if (response.status == 404) {
+        response.set_content(absl::StrCat("there is no such page\n", kIndex), kText);
+      }
     });
   }
 

@@ -9,9 +9,10 @@ constexpr absl::string_view kMethods[] = {"Generate",   "StreamGenerate", "Score
                                           "ListModels", "GetModel"};
 
 prometheus::Counter& LetGo(prometheus::Registry* registry, const char* why) {
-  return MetricSeries(registry).Counter("hocket_retained_sessions_ended_total",
-                                        "Of those, let go: their time was over, or the room.",
-                                        {{"reason", why}});
+  return MetricSeries(registry).Counter(
+      "hocket_retained_sessions_ended_total",
+      "Requests kept for clients that may come back, and let go: for time or for room.",
+      {{"reason", why}});
 }
 
 }  // namespace
@@ -20,8 +21,9 @@ ServerMetrics::ServerMetrics(prometheus::Registry* registry)
     : calls_(MetricSeries(registry, {{"model", ""}}), kMethods),
       retained_sessions_(MetricSeries(registry).Gauge(
           "hocket_retained_sessions", "Requests kept for clients that may come back.")),
-      retained_bytes_(
-          MetricSeries(registry).Gauge("hocket_retained_session_bytes", "Memory that those take.")),
+      retained_bytes_(MetricSeries(registry).Gauge(
+          "hocket_retained_session_bytes",
+          "Memory of the requests kept for clients that may come back.")),
       expired_sessions_(LetGo(registry, "time")),
       evicted_sessions_(LetGo(registry, "room")) {}
 

@@ -13,7 +13,7 @@ prometheus::Counter& Phase(const MetricSeries& series, const char* phase) {
 
 prometheus::Counter& Rows(const MetricSeries& series, const char* kind) {
   return series.Counter("hocket_step_rows_total",
-                        "Rows of all steps: sequences that drew a next token, and prompt chunks.",
+                        "Rows of all steps: of sequences that decode, and chunks of prompts.",
                         {{"kind", kind}});
 }
 
@@ -25,9 +25,10 @@ StepMetrics::StepMetrics(const MetricSeries& series)
       predicted_seconds_(series.Histogram("hocket_step_predicted_seconds",
                                           "What executing a step was predicted to take.",
                                           StepBuckets())),
-      prediction_error_(series.Histogram("hocket_step_prediction_error_ratio",
-                                         "How far that was from what it took, as a fraction of it.",
-                                         RatioBuckets())),
+      prediction_error_(series.Histogram(
+          "hocket_step_prediction_error_ratio",
+          "How far a step's predicted time was from what it took, as a fraction of that.",
+          RatioBuckets())),
       rows_(series.Histogram("hocket_step_batch_rows",
                              "Sequences in a step: decode rows and prefill chunks.", RowBuckets())),
       tokens_(series.Histogram("hocket_step_tokens",
@@ -47,14 +48,15 @@ StepMetrics::StepMetrics(const MetricSeries& series)
       draft_tokens_(series.Counter("hocket_draft_tokens_total",
                                    "Tokens guessed by speculation and checked.")),
       accepted_draft_tokens_(series.Counter("hocket_accepted_draft_tokens_total",
-                                            "Of those, the ones that were drawn.")),
+                                            "Tokens guessed by speculation that were drawn.")),
       prefix_queries_(series.Counter("hocket_prefix_cache_queries_total",
                                      "Requests whose prompt was looked up in the prefix cache.")),
-      prefix_hits_(series.Counter("hocket_prefix_cache_hits_total",
-                                  "Of those, the ones that found at least one block.")),
-      prefix_saved_tokens_(
-          series.Counter("hocket_prefix_cache_saved_tokens_total",
-                         "Tokens found and not computed again, after preemptions too.")),
+      prefix_hits_(
+          series.Counter("hocket_prefix_cache_hits_total",
+                         "Requests that found at least one block of their prompt in the cache.")),
+      prefix_saved_tokens_(series.Counter("hocket_prefix_cache_saved_tokens_total",
+                                          "Tokens found in the cache and not computed, by requests "
+                                          "that come back after a preemption too.")),
       prefix_evictions_(series.Counter("hocket_prefix_cache_evictions_total",
                                        "Cached blocks given up for want of free ones.")),
       sequences_running_(
@@ -65,7 +67,7 @@ StepMetrics::StepMetrics(const MetricSeries& series)
       kv_used_(series.Gauge("hocket_kv_blocks_used", "KV blocks that sequences use.")),
       kv_cached_(series.Gauge("hocket_kv_blocks_cached",
                               "KV blocks kept for prompts to come; they count as free.")),
-      kv_total_(series.Gauge("hocket_kv_blocks_total", "KV blocks that exist.")) {}
+      kv_total_(series.Gauge("hocket_max_kv_blocks", "KV blocks that exist.")) {}
 
 void StepMetrics::OnStep(const StepObservation& step) {
   CountSteps(step);

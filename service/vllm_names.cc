@@ -30,7 +30,7 @@ constexpr Renamed kRenamed[] = {
     {"hocket_prompt_tokens_total", "vllm:prefix_cache_queries_total",
      "Prompt tokens looked up in the prefix cache."},
     {"hocket_prompt_cached_tokens_total", "vllm:prefix_cache_hits_total",
-     "Of those, found in the cache."},
+     "Prompt tokens found in the prefix cache."},
     {"hocket_time_to_first_token_seconds", "vllm:time_to_first_token_seconds",
      "From a request's arrival to its first token."},
     {"hocket_inter_token_seconds", "vllm:inter_token_latency_seconds",
@@ -150,7 +150,7 @@ void AddHeldRequests(const Collected& ours, std::vector<MetricFamily>& families)
 
 void AddCacheUse(const Collected& ours, std::vector<MetricFamily>& families) {
   Collected::ByModel share = ours.Sums("hocket_kv_blocks_used");
-  const Collected::ByModel total = ours.Sums("hocket_kv_blocks_total");
+  const Collected::ByModel total = ours.Sums("hocket_max_kv_blocks");
   MetricFamily config = Family(MetricType::Gauge, "vllm:cache_config_info",
                                "Always 1; the labels say how large the KV cache is.");
   const Collected::ByModel block_tokens = ours.Sums("hocket_kv_block_tokens");

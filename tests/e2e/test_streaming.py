@@ -190,7 +190,7 @@ def test_metrics_tell_what_happened(server, stub):
                  "hocket_prompt_tokens_total", "hocket_generated_tokens_total",
                  "hocket_time_to_first_token_seconds_bucket", "hocket_inter_token_seconds_bucket",
                  "hocket_request_seconds_bucket", "hocket_kv_blocks_used",
-                 "hocket_kv_blocks_total", "hocket_step_seconds_bucket",
+                 "hocket_max_kv_blocks", "hocket_step_seconds_bucket",
                  "hocket_step_batch_rows_bucket"):
         assert name in text, name
     assert urllib.request.urlopen(f"http://{server.metrics}/healthz").status == 200

@@ -236,7 +236,7 @@ TEST_F(ServerTest, ADeadlineEndsTheRequest) {
               HasSubstr("hocket_finish_reasons_total{model=\"small\",reason=\"deadline\"} 1\n"));
 }
 
-TEST_F(ServerTest, AnIdInUseIsRefusedAndFreeAgainAfterwards) {
+TEST_F(ServerTest, AnIdInUseIsRefusedToOthersAndReadAgainByItsOwn) {
   executor_.step_ms = 2;
   grpc::ClientContext context;
   auto reader = stub_->StreamGenerate(&context, RequestOf("x", 100, "one"));
@@ -245,7 +245,43 @@ TEST_F(ServerTest, AnIdInUseIsRefusedAndFreeAgainAfterwards) {
   EXPECT_EQ(Stream(RequestOf("x", 5, "one")).status.error_code(), grpc::StatusCode::ALREADY_EXISTS);
   while (reader->Read(&event)) continue;
   EXPECT_TRUE(reader->Finish().ok());
-  EXPECT_TRUE(Stream(RequestOf("x", 5, "one")).status.ok());
+  EXPECT_EQ(Stream(RequestOf("x", 5, "one")).status.error_code(), grpc::StatusCode::ALREADY_EXISTS);
+  const StreamResult again = Stream(RequestOf("x", 100, "one"));
+  EXPECT_TRUE(again.status.ok());
+  EXPECT_EQ(again.text(), LettersAfter(2, 100));
+  EXPECT_EQ(executor_.draws, 100);
+}
+
+TEST_F(ServerTest, AListOfRequestsComesAgainUntilTheServerDrains) {
+  executor_.step_ms = 5;
+  grpc::ClientContext streaming;
+  auto stream = stub_->StreamGenerate(&streaming, RequestOf("x", 2000, "long"));
+  v1::StreamGenerateResponse event;
+  ASSERT_TRUE(stream->Read(&event));
+  v1::ListRequestsRequest request;
+  v1::ListRequestsResponse list;
+  {
+    grpc::ClientContext context;
+    auto once = stub_->ListRequests(&context, request);
+    ASSERT_TRUE(once->Read(&list));
+    ASSERT_EQ(list.requests_size(), 1);
+    EXPECT_EQ(list.requests(0).request_id(), "long");
+    EXPECT_FALSE(once->Read(&list));
+    EXPECT_TRUE(once->Finish().ok());
+  }
+  request.mutable_interval()->set_nanos(100'000'000);
+  grpc::ClientContext context;
+  auto lists = stub_->ListRequests(&context, request);
+  ASSERT_TRUE(lists->Read(&list));
+  const int64_t before = list.requests(0).generated_tokens();
+  ASSERT_TRUE(lists->Read(&list));
+  ASSERT_TRUE(lists->Read(&list));
+  EXPECT_GT(list.requests(0).generated_tokens(), before);
+  std::thread stopping([&] { server_->Stop(absl::Now() + absl::Milliseconds(100)); });
+  while (lists->Read(&list)) continue;
+  EXPECT_TRUE(lists->Finish().ok());
+  while (stream->Read(&event)) continue;
+  stopping.join();
 }
 
 TEST_F(ServerTest, AFullQueueRefusesWithARetryHint) {
@@ -352,7 +388,7 @@ TEST_F(ServerTest, TheMetricsPageCountsWhatHappened) {
         "hocket_request_seconds_count{model=\"small\"} 1\n",
         "hocket_requests_running{model=\"small\",priority=\"standard\"} 0\n",
         "hocket_requests_waiting{model=\"small\",priority=\"standard\"} 0\n",
-        "hocket_kv_blocks_used{model=\"small\"} ", "hocket_kv_blocks_total{model=\"small\"} 512\n",
+        "hocket_kv_blocks_used{model=\"small\"} ", "hocket_max_kv_blocks{model=\"small\"} 512\n",
         "hocket_step_seconds_count{", "hocket_step_batch_rows_count{",
         "hocket_preemptions_total{model=\"small\"} 0\n",
         "hocket_prefix_cache_queries_total{model=\"small\"} 1\n",
