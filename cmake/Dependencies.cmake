@@ -1,6 +1,7 @@
 # Finds what Hocket is built on. Targets that the folders link:
 #   DNNL::dnnl  OpenMP::OpenMP_CXX  Threads::Threads  hwy::hwy
 #   gRPC::grpc++  gRPC::grpc++_reflection  gRPC::grpcpp_channelz  protobuf::libprotobuf  absl::*
+#   OpenSSL::SSL  OpenSSL::Crypto
 #   CLI11::CLI11  spdlog::spdlog  prometheus-cpp::core  nlohmann_json::nlohmann_json  httplib::httplib
 #   GTest::gtest GTest::gmock GTest::gtest_main GTest::gmock_main  benchmark::benchmark
 # and the variables HOCKET_PROTOC, HOCKET_GRPC_CPP_PLUGIN, HOCKET_GRPC_PYTHON_PLUGIN, HOCKET_RPC_PROTOS.
@@ -30,6 +31,7 @@ endif()
 find_package(hwy CONFIG REQUIRED)
 find_package(CLI11 CONFIG REQUIRED)
 find_package(spdlog CONFIG REQUIRED)
+find_package(OpenSSL 3.0 REQUIRED)
 find_package(nlohmann_json CONFIG REQUIRED)
 
 # prometheus-cpp's own config also asks for its pull and push parts' dependencies; only core is used.

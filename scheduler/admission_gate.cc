@@ -60,7 +60,36 @@ std::optional<Refusal> RefusalOf(const absl::Status& status) {
   return std::nullopt;
 }
 
-absl::Status AdmissionGate::Enter(const std::string& tenant, int64_t prompt_tokens) {
+absl::Status AdmissionGate::CheckTenant(const std::string& tenant, int64_t prompt_tokens,
+                                        const TenantLimits& own) const {
+  const auto found = tenants_.find(tenant);
+  const Tenant known = found == tenants_.end() ? Tenant() : found->second;
+  const int32_t max_requests = own.max_requests.value_or(limits_.max_tenant_requests);
+  if (known.requests >= max_requests) {
+    return Refused(Refusal::kTenantRequests,
+                   absl::StrCat("the tenant has ", known.requests,
+                                " requests waiting and running, and the limit is ", max_requests));
+  }
+  const int32_t max_waiting =
+      own.max_waiting_requests.value_or(limits_.max_tenant_waiting_requests);
+  if (known.waiting_requests >= max_waiting) {
+    return Refused(
+        Refusal::kTenantWaitingRequests,
+        absl::StrCat(known.waiting_requests,
+                     " requests of the tenant are waiting, and the limit is ", max_waiting));
+  }
+  const int64_t max_tokens = own.max_waiting_tokens.value_or(limits_.max_tenant_waiting_tokens);
+  if (known.waiting_tokens > 0 && known.waiting_tokens + prompt_tokens > max_tokens) {
+    return Refused(
+        Refusal::kTenantWaitingTokens,
+        absl::StrCat(known.waiting_tokens, " prompt tokens of the tenant are waiting, and with ",
+                     prompt_tokens, " more the limit of ", max_tokens, " would be passed"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status AdmissionGate::Enter(const std::string& tenant, int64_t prompt_tokens,
+                                  const TenantLimits& own) {
   if (waiting_requests_ >= limits_.max_waiting_requests) {
     return Refused(Refusal::kWaitingRequests,
                    absl::StrCat(waiting_requests_, " requests are waiting, and the limit is ",
@@ -73,28 +102,7 @@ absl::Status AdmissionGate::Enter(const std::string& tenant, int64_t prompt_toke
         absl::StrCat(waiting_tokens_, " prompt tokens are waiting, and with ", prompt_tokens,
                      " more the limit of ", limits_.max_waiting_tokens, " would be passed"));
   }
-  const auto found = tenants_.find(tenant);
-  const Tenant known = found == tenants_.end() ? Tenant() : found->second;
-  if (known.requests >= limits_.max_tenant_requests) {
-    return Refused(Refusal::kTenantRequests,
-                   absl::StrCat("the tenant has ", known.requests,
-                                " requests waiting and running, and the limit is ",
-                                limits_.max_tenant_requests));
-  }
-  if (known.waiting_requests >= limits_.max_tenant_waiting_requests) {
-    return Refused(Refusal::kTenantWaitingRequests,
-                   absl::StrCat(known.waiting_requests,
-                                " requests of the tenant are waiting, and the limit is ",
-                                limits_.max_tenant_waiting_requests));
-  }
-  if (known.waiting_tokens > 0 &&
-      known.waiting_tokens + prompt_tokens > limits_.max_tenant_waiting_tokens) {
-    return Refused(
-        Refusal::kTenantWaitingTokens,
-        absl::StrCat(known.waiting_tokens, " prompt tokens of the tenant are waiting, and with ",
-                     prompt_tokens, " more the limit of ", limits_.max_tenant_waiting_tokens,
-                     " would be passed"));
-  }
+  if (absl::Status tenants = CheckTenant(tenant, prompt_tokens, own); !tenants.ok()) return tenants;
   Tenant& entered = tenants_[tenant];
   ++entered.requests;
   ++entered.waiting_requests;

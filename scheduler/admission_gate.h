@@ -24,6 +24,14 @@ struct AdmissionLimits {
   absl::Status Validate() const;
 };
 
+// One tenant's own limits, in the place of AdmissionLimits' where they are set.
+struct TenantLimits {
+  std::optional<int32_t> max_requests;
+  std::optional<int32_t> max_waiting_requests;
+  std::optional<int64_t> max_waiting_tokens;
+  bool operator==(const TenantLimits&) const = default;
+};
+
 // Which limit a refused request met.
 enum class Refusal {
   kWaitingRequests,
@@ -46,8 +54,11 @@ class AdmissionGate {
  public:
   explicit AdmissionGate(const AdmissionLimits& limits) : limits_(limits) {}
 
+  void set_limits(const AdmissionLimits& limits) { limits_ = limits; }  // For those who come.
+
   // Takes a request into the line, or RESOURCE_EXHAUSTED with a Refusal and the numbers.
-  absl::Status Enter(const std::string& tenant, int64_t prompt_tokens);
+  absl::Status Enter(const std::string& tenant, int64_t prompt_tokens,
+                     const TenantLimits& own = {});
 
   // It has started, and waits no longer.
   void Start(const std::string& tenant, int64_t prompt_tokens);
@@ -66,7 +77,10 @@ class AdmissionGate {
     int32_t requests = 0;
   };
 
-  const AdmissionLimits limits_;
+  absl::Status CheckTenant(const std::string& tenant, int64_t prompt_tokens,
+                           const TenantLimits& own) const;
+
+  AdmissionLimits limits_;
   std::unordered_map<std::string, Tenant> tenants_;
   int32_t waiting_requests_ = 0;
   int64_t waiting_tokens_ = 0;

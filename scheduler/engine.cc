@@ -41,10 +41,11 @@ class Engine::Loop {
     // Touches only what never changes.
     return scheduler_.CheckFits(prompt_tokens, max_new_tokens, choices, rolls);
   }
-  absl::Status Submit(Request request);
+  absl::Status Submit(Request request, const TenantLimits& limits);
   absl::Duration RetryDelay(Refusal refusal) const;
   bool Cancel(const std::string& request_id);
   int Drain(absl::Time deadline);
+  void SetAdmission(const AdmissionLimits& limits);
   SchedulerStats Stats() const;
   absl::Time LastProgress() const;
 
@@ -166,7 +167,7 @@ Engine::Loop::~Loop() {
   thread_.join();
 }
 
-absl::Status Engine::Loop::Submit(Request request) {
+absl::Status Engine::Loop::Submit(Request request, const TenantLimits& limits) {
   const int64_t prompt_tokens = static_cast<int64_t>(request.prompt->size());
   if (absl::Status fits = CheckFits(prompt_tokens, request.max_new_tokens, request.choices,
                                     request.roll_kept_tokens.has_value());
@@ -181,7 +182,9 @@ absl::Status Engine::Loop::Submit(Request request) {
       return absl::AlreadyExistsError(
           absl::StrCat("a request with id \"", request.id, "\" is held"));
     }
-    if (absl::Status taken = gate_.Enter(request.tenant, prompt_tokens); !taken.ok()) return taken;
+    if (absl::Status taken = gate_.Enter(request.tenant, prompt_tokens, limits); !taken.ok()) {
+      return taken;
+    }
     request.sink = std::make_shared<HeldSink>(this, request);
     held_ids_.emplace(request.id, false);
     if (idle_) last_progress_ = now;
@@ -229,6 +232,11 @@ int Engine::Loop::Drain(absl::Time deadline) {
     ended_.wait(lock, [this] { return unfinished_ == 0; });
   }
   return ended_by_shutdown_ - ended_before;
+}
+
+void Engine::Loop::SetAdmission(const AdmissionLimits& limits) {
+  std::lock_guard lock(mutex_);
+  gate_.set_limits(limits);
 }
 
 SchedulerStats Engine::Loop::Stats() const {
@@ -359,7 +367,9 @@ Engine::Engine(const SchedulerSettings& settings, Executor* executor, EngineObse
     : loop_(std::make_unique<Loop>(settings, executor, observer, std::move(clock), trace)) {}
 Engine::~Engine() = default;
 
-absl::Status Engine::Submit(Request request) { return loop_->Submit(std::move(request)); }
+absl::Status Engine::Submit(Request request, const TenantLimits& limits) {
+  return loop_->Submit(std::move(request), limits);
+}
 absl::Duration Engine::RetryDelay(Refusal refusal) const { return loop_->RetryDelay(refusal); }
 absl::Status Engine::CheckFits(int64_t prompt_tokens, int64_t max_new_tokens, int64_t choices,
                                bool rolls) const {
@@ -367,6 +377,7 @@ absl::Status Engine::CheckFits(int64_t prompt_tokens, int64_t max_new_tokens, in
 }
 bool Engine::Cancel(const std::string& request_id) { return loop_->Cancel(request_id); }
 int Engine::Drain(absl::Time deadline) { return loop_->Drain(deadline); }
+void Engine::SetAdmission(const AdmissionLimits& limits) { loop_->SetAdmission(limits); }
 SchedulerStats Engine::Stats() const { return loop_->Stats(); }
 absl::Time Engine::LastProgress() const { return loop_->LastProgress(); }
 

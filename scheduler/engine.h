@@ -1,6 +1,6 @@
 // Runs one model: a thread of its own repeats Plan, Execute, Commit while there is work. Submit,
-// Cancel, Drain and Stats may be called from any thread; sinks and the observer are called on the
-// engine thread.
+// Cancel, Drain, SetAdmission and Stats may be called from any thread; sinks and the observer are
+// called on the engine thread.
 #ifndef HOCKET_SCHEDULER_ENGINE_H_
 #define HOCKET_SCHEDULER_ENGINE_H_
 
@@ -54,8 +54,8 @@ class Engine {
   // Admits the request or says at once why not: RESOURCE_EXHAUSTED (a limit of the waiting line or
   // the tenant, named by RefusalOf; or it can never fit), INVALID_ARGUMENT (over the context),
   // ALREADY_EXISTS (id in use), UNAVAILABLE (draining). After OK the sink hears OnFinished exactly
-  // once.
-  absl::Status Submit(Request request);
+  // once. `limits`: of the request's tenant, where it has its own.
+  absl::Status Submit(Request request, const TenantLimits& limits = {});
 
   // About when a request refused so may be taken: as places in the line have come free of late.
   absl::Duration RetryDelay(Refusal refusal) const;
@@ -70,6 +70,9 @@ class Engine {
   // Refuses new requests from now on, waits until those held have ended or `deadline` has passed,
   // ends the rest with kShutdown, and returns how many those were.
   int Drain(absl::Time deadline);
+
+  // From now on; who waits already is not sent away. `limits` must be valid.
+  void SetAdmission(const AdmissionLimits& limits);
 
   SchedulerStats Stats() const;
   absl::Time LastProgress() const;  // When a step last ended, or the engine was last idle.

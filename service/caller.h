@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 
+#include "scheduler/admission_gate.h"
 #include "scheduler/request.h"
 
 namespace hocket {
@@ -22,7 +23,8 @@ struct Caller {
   std::string key_name;  // Of the API key, for logs; empty without keys.
   bool may_generate = true;
   bool may_admin = false;
-  double weight = 1;  // Of the tenant, above 0.
+  double weight = 1;    // Of the tenant, above 0.
+  TenantLimits limits;  // Of the tenant, where it has its own.
   // Of requests that name no class, and the highest that may be named.
   PriorityClass default_priority = PriorityClass::kStandard;
   PriorityClass highest_priority = PriorityClass::kInteractive;

@@ -65,6 +65,27 @@ TEST(AdmissionGate, BoundsATenantsTokensAndItsRequestsInAll) {
   EXPECT_TRUE(gate.Enter("a", 1).ok());
 }
 
+TEST(AdmissionGate, HoldsATenantToItsOwnLimitsWhereItHasThem) {
+  AdmissionLimits limits = WideLimits();
+  limits.max_tenant_requests = 2;
+  AdmissionGate gate(limits);
+  const TenantLimits narrow = {.max_requests = 1};
+  EXPECT_TRUE(gate.Enter("narrow", 10, narrow).ok());
+  EXPECT_EQ(RefusalOf(gate.Enter("narrow", 10, narrow)), Refusal::kTenantRequests);
+  const TenantLimits wide = {
+      .max_requests = 3, .max_waiting_requests = 2, .max_waiting_tokens = 25};
+  EXPECT_TRUE(gate.Enter("wide", 10, wide).ok());
+  EXPECT_EQ(RefusalOf(gate.Enter("wide", 16, wide)), Refusal::kTenantWaitingTokens);
+  EXPECT_TRUE(gate.Enter("wide", 15, wide).ok());
+  EXPECT_EQ(RefusalOf(gate.Enter("wide", 1, wide)), Refusal::kTenantWaitingRequests);
+  gate.Start("wide", 15);
+  EXPECT_TRUE(gate.Enter("wide", 1, wide).ok()) << "more than tenants without limits of their own";
+  gate.Start("wide", 1);
+  const absl::Status refused = gate.Enter("wide", 1, wide);
+  EXPECT_EQ(RefusalOf(refused), Refusal::kTenantRequests);
+  EXPECT_NE(refused.message().find("the limit is 3"), absl::string_view::npos);
+}
+
 TEST(AdmissionGate, ForgetsATenantWithoutRequests) {
   AdmissionGate gate(WideLimits());
   for (int i = 0; i < 100; ++i) {
