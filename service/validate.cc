@@ -8,6 +8,7 @@
 #include "service/constraint.h"
 #include "service/context_settings.h"
 #include "service/field_checks.h"
+#include "service/resume_point.h"
 #include "service/sampling_settings.h"
 #include "service/settings.h"
 
@@ -207,6 +208,11 @@ absl::StatusOr<ValidRequest> Validator::Generate(const v1::GenerateRequest& requ
                    kDefaultMaxNewTokens, settings->context, static_cast<int64_t>(prompt->size()),
                    info_.max_context_tokens);
   if (!max_new_tokens.ok()) return max_new_tokens.status();
+  if (request.has_constraint() &&
+      request.constraint().kind_case() == v1::Constraint::KIND_NOT_SET) {
+    return FieldError("constraint",
+                      "exactly one of json_schema, any_json, regex, choice and lark must be set");
+  }
   absl::StatusOr<std::shared_ptr<const Grammar>> grammar =
       ReadConstraint(request.constraint(), *text_);
   if (!grammar.ok()) return grammar.status();
@@ -217,6 +223,8 @@ absl::StatusOr<ValidRequest> Validator::Generate(const v1::GenerateRequest& requ
       CheckInt("stopping.min_new_tokens", spec.stopping.min_new_tokens, 0, *max_new_tokens);
   if (!status.ok()) return status;
 
+  status = CheckOffsets(request, settings->choices.n, *max_new_tokens, spec.sampling.temperature);
+  if (!status.ok()) return status;
   absl::StatusOr<Tokens> resumed = ResumedTokens(request, *max_new_tokens);
   if (!resumed.ok()) return resumed.status();
 

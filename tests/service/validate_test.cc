@@ -89,6 +89,8 @@ TEST_F(ValidateTest, RefusalsNameTheFieldAndTheRange) {
        "stopping.repetition_detection.max_pattern_tokens: 0 is out of range [1, 1024]"},
       {"text: 'x' context { truncate_prompt_tokens: 0 }", kInvalid,
        "context.truncate_prompt_tokens: 0 is out of range [1, 4096]"},
+      {"text: 'x' constraint { }", kInvalid, "constraint: exactly one of json_schema"},
+      {"text: 'x' request_id: 'a\\tb'", kInvalid, "request_id: has a control character at byte 1"},
       {"text: 'x' constraint { json_schema: '' }", kInvalid, "constraint.json_schema: is empty"},
       {"text: 'x' constraint { json_schema: '{}' }", kInvalid,
        "constraint.json_schema: no grammar of kind 0: {}"},
