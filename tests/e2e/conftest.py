@@ -17,6 +17,11 @@ def server():
 
 
 @pytest.fixture(scope="session")
-def stub(server):
+def channel(server):
     with grpc.insecure_channel(server.target) as channel:
-        yield hocket_pb2_grpc.HocketStub(channel)
+        yield channel
+
+
+@pytest.fixture(scope="session")
+def stub(channel):
+    return hocket_pb2_grpc.HocketStub(channel)
