@@ -5,21 +5,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "runtime/generation_limits.h"
 
 namespace hocket {
 namespace {
-
-constexpr size_t kMaxStopStrings = 64;
-constexpr size_t kMaxStopStringBytes = 1024;
-constexpr size_t kMaxStopTokens = 1024;
-constexpr int32_t kMaxTopLogprobs = 20;
-constexpr int32_t kMaxBeamWidth = 64;
-constexpr size_t kMaxBiases = 4096;
-constexpr size_t kMaxListedTokens = 65536;
-constexpr size_t kMaxBadWords = 256;
-constexpr size_t kMaxBadWordBytes = 256;
-constexpr size_t kMaxBreakers = 64;
-constexpr size_t kMaxBreakerBytes = 64;
 
 absl::Status FieldError(absl::string_view field, absl::string_view problem) {
   return absl::InvalidArgumentError(absl::StrCat(field, ": ", problem));
@@ -100,8 +89,8 @@ absl::Status CheckDry(const DrySettings& dry) {
   status.Update(CheckFloat("sampling.dry.base", dry.base, 1, 8));
   status.Update(CheckRange("sampling.dry.allowed_length", dry.allowed_length, 1, 1024));
   status.Update(CheckNotNegative("sampling.dry.window_tokens", dry.window_tokens));
-  status.Update(CheckTexts("sampling.dry.sequence_breakers", dry.sequence_breakers, kMaxBreakers,
-                           kMaxBreakerBytes));
+  status.Update(CheckTexts("sampling.dry.sequence_breakers", dry.sequence_breakers,
+                           kMaxSequenceBreakers, kMaxSequenceBreakerBytes));
   return status;
 }
 
@@ -128,7 +117,7 @@ absl::Status SamplingSettings::Validate() const {
     status.Update(CheckFloat("sampling.xtc.probability", xtc->probability, 0, 1));
     status.Update(CheckFloat("sampling.xtc.threshold", xtc->threshold, 0, 0.5f, /*low_open=*/true));
   }
-  status.Update(CheckCount("sampling.logit_bias", logit_bias.size(), kMaxBiases));
+  status.Update(CheckCount("sampling.logit_bias", logit_bias.size(), kMaxLogitBiases));
   for (const TokenBias& bias : logit_bias) {
     if (bias.value >= -100 && bias.value <= 100) continue;
     status.Update(

@@ -10,13 +10,13 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "hocket/v1/generation.pb.h"
+#include "runtime/generation_limits.h"
 #include "runtime/generation_spec.h"
 #include "scheduler/request.h"
 
 namespace hocket {
 
 inline constexpr int32_t kMaxChoices = 64;
-inline constexpr int32_t kMaxBeamWidth = 64;
 inline constexpr int32_t kMaxDraftTokens = 32;
 
 struct ChoiceSettings {

@@ -8,6 +8,7 @@
 
 #include "absl/random/random.h"
 #include "absl/strings/str_cat.h"
+#include "runtime/generation_limits.h"
 #include "service/field_checks.h"
 
 namespace hocket {
@@ -15,12 +16,6 @@ namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr int32_t kMaxInt = std::numeric_limits<int32_t>::max();
-constexpr int32_t kMaxBiases = 4096;
-constexpr int32_t kMaxListedTokens = 65536;
-constexpr int32_t kMaxBadWords = 256;
-constexpr int32_t kMaxBadWordBytes = 256;
-constexpr int32_t kMaxBreakers = 64;
-constexpr int32_t kMaxBreakerBytes = 64;
 
 uint64_t DrawSeed() {
   absl::BitGen random;
@@ -88,15 +83,15 @@ absl::Status ReadDry(const v1::SamplingSettings& in, const ModelInfo& info, Samp
   status.Update(CheckInt("sampling.dry.allowed_length", out.dry->allowed_length, 1, 1024));
   status.Update(
       CheckInt("sampling.dry.window_tokens", out.dry->window_tokens, 0, info.max_context_tokens));
-  status.Update(CheckTexts("sampling.dry.sequence_breakers", dry.sequence_breakers(), kMaxBreakers,
-                           kMaxBreakerBytes));
+  status.Update(CheckTexts("sampling.dry.sequence_breakers", dry.sequence_breakers(),
+                           kMaxSequenceBreakers, kMaxSequenceBreakerBytes));
   return status;
 }
 
 absl::Status ReadTokenLists(const v1::SamplingSettings& in, const ModelInfo& info,
                             SamplingSettings& out) {
   const int32_t vocabulary = info.vocabulary_size;
-  absl::Status status = CheckCount("sampling.logit_bias", in.logit_bias_size(), kMaxBiases);
+  absl::Status status = CheckCount("sampling.logit_bias", in.logit_bias_size(), kMaxLogitBiases);
   status.Update(CheckCount("sampling.allowed_tokens", in.allowed_tokens_size(), kMaxListedTokens));
   status.Update(CheckCount("sampling.banned_tokens", in.banned_tokens_size(), kMaxListedTokens));
   status.Update(CheckTexts("sampling.bad_words", in.bad_words(), kMaxBadWords, kMaxBadWordBytes));

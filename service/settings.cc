@@ -5,6 +5,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "runtime/generation_limits.h"
 #include "service/field_checks.h"
 #include "service/planned_fields.h"
 #include "service/sampling_settings.h"
@@ -13,10 +14,6 @@ namespace hocket {
 namespace {
 
 constexpr int32_t kMaxInt = std::numeric_limits<int32_t>::max();
-constexpr int32_t kMaxTopLogprobs = 20;
-constexpr int32_t kMaxStopStrings = 64;
-constexpr int32_t kMaxStopStringBytes = 1024;
-constexpr int32_t kMaxStopTokens = 1024;
 constexpr int64_t kMaxSeconds = 315576000000;  // google.protobuf.Duration's largest.
 
 absl::Status ReadTimeLimit(const v1::StoppingSettings& in, StoppingSettings& out) {
