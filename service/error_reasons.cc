@@ -16,7 +16,7 @@ constexpr absl::string_view kReasonUrl = "hocket/reason";
 constexpr absl::string_view kMetadataUrl = "hocket/metadata/";
 
 // The first row of a code is what an error of that code is taken for that names no reason.
-constexpr std::array<ErrorReasonRow, 25> kTable = {{
+constexpr std::array<ErrorReasonRow, 26> kTable = {{
     {ErrorReason::kInvalidField, "INVALID_FIELD", Code::kInvalidArgument,
      "a field's value is out of its range or contradicts another's", "mend the request"},
     {ErrorReason::kInvalidMetadata, "INVALID_METADATA", Code::kInvalidArgument,
@@ -63,6 +63,8 @@ constexpr std::array<ErrorReasonRow, 25> kTable = {{
      "try again after the given time"},
     {ErrorReason::kTextQueueFull, "TEXT_QUEUE_FULL", Code::kResourceExhausted,
      "as many requests wait to be tokenized as may", "try again after the given time"},
+    {ErrorReason::kTooManyReaders, "TOO_MANY_READERS", Code::kResourceExhausted,
+     "as many calls read this request as may", "read it with one of them"},
     {ErrorReason::kSlowReader, "SLOW_READER", Code::kResourceExhausted,
      "the client did not take its answer for too long", "read faster, and resume"},
     {ErrorReason::kDraining, "DRAINING", Code::kUnavailable, "the server takes no more requests",

@@ -36,6 +36,7 @@ enum class ErrorReason {
   kQueueFull,
   kTenantLimit,
   kTextQueueFull,
+  kTooManyReaders,
   kSlowReader,
   kDraining,
   kShutdown,
