@@ -15,12 +15,13 @@
 #include <cstring>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 
 namespace hocket {
 namespace {
 
 constexpr int kEventsAtATime = 128;
+constexpr int kLookMs = 1000;  // Between two looks at the heap, when nothing happens.
 // Of a listener before connections that ended are counted again.
 constexpr int kAcceptsAtATime = 64;
 // While the process has no descriptor left.
@@ -135,7 +136,8 @@ void ConnectionGate::Wake() {
 void ConnectionGate::Run() {
   epoll_event events[kEventsAtATime];
   while (!closing_) {
-    const int count = epoll_wait(epoll_.number(), events, kEventsAtATime, -1);
+    const int count = epoll_wait(epoll_.number(), events, kEventsAtATime, kLookMs);
+    trim_.Look(absl::Now());
     for (int i = 0; i < count; ++i) {
       const uint64_t about = events[i].data.u64;
       const int descriptor = static_cast<int>(about & ~kListenerBit);

@@ -25,6 +25,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "service/descriptor.h"
+#include "service/heap_trim.h"
 #include "service/listening_sockets.h"
 
 namespace hocket {
@@ -90,6 +91,7 @@ class ConnectionGate {
   // The thread's own:
   std::unordered_map<int, Connection> connections_;  // By the watched descriptor.
   std::map<PeerAddress, int32_t> by_peer_;           // How many; none for 0.
+  HeapTrim trim_;                                    // Of what connections used.
 
   std::mutex mutex_;
   std::condition_variable stopped_accepting_;

@@ -40,6 +40,7 @@ int main(int argc, char** argv) {
   RestartWithSpinCount(argv);
   std::vector<std::unique_ptr<hocket::Command>> commands;
   commands.push_back(hocket::NewServeCommand());
+  commands.push_back(hocket::NewMakeKeyCommand());
   commands.push_back(hocket::NewReplayCommand());
   commands.push_back(hocket::NewGenerateCommand());
   commands.push_back(hocket::NewChatCommand());

@@ -31,6 +31,7 @@ class Command {
 };
 
 std::unique_ptr<Command> NewServeCommand();
+std::unique_ptr<Command> NewMakeKeyCommand();
 std::unique_ptr<Command> NewReplayCommand();
 std::unique_ptr<Command> NewGenerateCommand();
 std::unique_ptr<Command> NewChatCommand();

@@ -1,0 +1,47 @@
+#include "service/door_metrics.h"
+
+#include <string>
+
+namespace hocket {
+namespace {
+
+prometheus::Counter& Reloads(const MetricSeries& series, absl::string_view what, bool ok) {
+  return series.Counter("hocket_config_reloads_total",
+                        "Files read again, by what they hold and by outcome.",
+                        {{"what", std::string(what)}, {"outcome", ok ? "ok" : "error"}});
+}
+
+}  // namespace
+
+DoorMetrics::DoorMetrics(prometheus::Registry* registry)
+    : series_(registry),
+      connections_(series_.Gauge("hocket_connections", "Open connections of clients.")),
+      max_connections_(
+          series_.Gauge("hocket_max_connections", "Connections of clients that may be open.")),
+      refused_(series_.Counter("hocket_connections_refused_total",
+                               "Connections closed at once, for as many were open as may be.")),
+      certificate_expiry_(
+          series_.Gauge("hocket_tls_certificate_expiry_seconds",
+                        "When the server's certificate expires, as Unix time; +Inf without one.")) {
+  SetCertificateExpiry(absl::InfiniteFuture());
+  for (const char* what : {"api_keys", "config", "tls"}) {
+    for (const bool ok : {true, false}) Reloads(series_, what, ok);
+  }
+}
+
+void DoorMetrics::SetConnections(int64_t open, int64_t limit, int64_t refused_so_far) {
+  std::lock_guard lock(mutex_);
+  connections_.Set(static_cast<double>(open));
+  max_connections_.Set(static_cast<double>(limit));
+  RaiseTo(refused_, refused_so_far);
+}
+
+void DoorMetrics::SetCertificateExpiry(absl::Time expires) {
+  certificate_expiry_.Set(absl::ToDoubleSeconds(expires - absl::UnixEpoch()));
+}
+
+void DoorMetrics::CountReload(absl::string_view what, bool ok) {
+  Reloads(series_, what, ok).Increment();
+}
+
+}  // namespace hocket

@@ -1,0 +1,153 @@
+#include "service/front_door.h"
+
+#include <grpcpp/resource_quota.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "service/listening_sockets.h"
+#include "service/log_event.h"
+#include "service/server_settings.h"
+
+namespace hocket {
+namespace {
+
+// From the connection to the end of the TLS handshake and HTTP/2's settings.
+constexpr int kHandshakeTimeoutMs = 10'000;
+constexpr absl::Duration kExpiresSoon = absl::Hours(14 * 24);
+
+int MillisecondsOrNever(absl::Duration duration) {
+  const int64_t never = std::numeric_limits<int>::max();
+  return static_cast<int>(std::min(never, absl::ToInt64Milliseconds(duration)));
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<FrontDoor>> FrontDoor::Open(const SecuritySettings& settings,
+                                                           const std::string& host, int32_t port,
+                                                           prometheus::Registry* registry) {
+  std::unique_ptr<FrontDoor> door(new FrontDoor(settings));
+  door->metrics_ = std::make_unique<DoorMetrics>(registry);
+  absl::Status status = door->LoadTls();
+  if (status.ok()) status = door->LoadKeys();
+  if (status.ok()) status = door->OpenGate(host, port);
+  if (!status.ok()) return status;
+  door->ChooseAuthorizer(host);
+  return door;
+}
+
+absl::Status FrontDoor::LoadTls() {
+  if (!settings_.encrypted()) {
+    credentials_ = grpc::InsecureServerCredentials();
+    return absl::OkStatus();
+  }
+  std::vector<std::string> files = {settings_.tls.certificate, settings_.tls.key};
+  if (!settings_.tls.client_ca.empty()) files.push_back(settings_.tls.client_ca);
+  watch_.Add(std::move(files), [this] { ReloadTls(); });
+  absl::StatusOr<TlsIdentity> identity = LoadTlsIdentity(settings_.tls, absl::Now());
+  if (!identity.ok()) return identity.status();
+  NoteTls(*identity);
+  tls_ = TlsCredentials::Make(*std::move(identity));
+  credentials_ = tls_->ForPort();
+  return absl::OkStatus();
+}
+
+absl::Status FrontDoor::LoadKeys() {
+  if (settings_.api_keys_file.empty()) return absl::OkStatus();
+  watch_.Add({settings_.api_keys_file}, [this] { ReloadKeys(); });
+  absl::StatusOr<ApiKeys> keys = ApiKeys::Load(settings_.api_keys_file);
+  if (!keys.ok()) return keys.status();
+  LogEvent("api_keys").Count("keys", static_cast<int64_t>(keys->size())).Write();
+  tenants_ = keys->Tenants();
+  auto authorizer = std::make_unique<KeyAuthorizer>(*std::move(keys));
+  keys_ = authorizer.get();
+  authorizer_ = std::move(authorizer);
+  return absl::OkStatus();
+}
+
+absl::Status FrontDoor::OpenGate(const std::string& host, int32_t port) {
+  ConnectionLimits limits;
+  limits.max_connections = settings_.max_connections;
+  limits.max_connections_per_address = settings_.max_connections_per_address;
+  absl::StatusOr<std::unique_ptr<ConnectionGate>> gate = ConnectionGate::Open(host, port, limits);
+  if (!gate.ok()) {
+    return absl::UnavailableError(
+        absl::StrCat("cannot listen on ", ListenAddress(host, port), ": ", gate.status().message(),
+                     "; is the port taken? Choose another with --listen"));
+  }
+  gate_ = *std::move(gate);
+  return absl::OkStatus();
+}
+
+void FrontDoor::ChooseAuthorizer(const std::string& host) {
+  const bool exposed = !IsLoopback(host);
+  if (authorizer_ == nullptr) {
+    authorizer_ = std::make_unique<OpenAuthorizer>(/*may_admin=*/!exposed);
+  }
+  if (exposed && !settings_.identified()) {
+    spdlog::warn(
+        "anybody who reaches {} may use this server: there is neither --api-keys nor "
+        "--tls-client-ca",
+        ListenAddress(host, port()));
+  }
+}
+
+void FrontDoor::Register(grpc::ServerBuilder& builder) {
+  gate_->Register(builder, credentials_);
+  builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, kHandshakeTimeoutMs);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS,
+                             MillisecondsOrNever(settings_.max_connection_idle));
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS,
+                             MillisecondsOrNever(settings_.max_connection_age));
+  grpc::ResourceQuota quota("hocket");
+  quota.Resize(static_cast<size_t>(settings_.max_buffer_bytes));
+  builder.SetResourceQuota(quota);
+}
+
+void FrontDoor::Start() {
+  gate_->Start();
+  watch_.Start();
+}
+
+void FrontDoor::ReloadTls() {
+  absl::StatusOr<TlsIdentity> identity = LoadTlsIdentity(settings_.tls, absl::Now());
+  NoteReload("tls", identity.status());
+  if (!identity.ok()) return;
+  NoteTls(*identity);
+  tls_->Replace(*std::move(identity));
+}
+
+void FrontDoor::ReloadKeys() {
+  absl::StatusOr<ApiKeys> keys = ApiKeys::Load(settings_.api_keys_file);
+  NoteReload("api_keys", keys.status());
+  if (!keys.ok()) return;
+  LogEvent("api_keys").Count("keys", static_cast<int64_t>(keys->size())).Write();
+  keys_->Replace(*std::move(keys));
+}
+
+void FrontDoor::NoteTls(const TlsIdentity& identity) {
+  metrics_->SetCertificateExpiry(identity.expires);
+  const bool soon = identity.expires - absl::Now() < kExpiresSoon;
+  LogEvent(soon ? "tls_certificate_expires_soon" : "tls_certificate")
+      .Text("subject", identity.subject)
+      .Text("expires", absl::FormatTime(absl::RFC3339_sec, identity.expires, absl::UTCTimeZone()))
+      .Write(soon ? LogEvent::Level::kWarning : LogEvent::Level::kInfo);
+}
+
+void FrontDoor::NoteReload(absl::string_view what, const absl::Status& status) {
+  metrics_->CountReload(what, status.ok());
+  LogEvent event("reload");
+  event.Text("what", what).Text("outcome", status.ok() ? "ok" : "error");
+  if (!status.ok()) event.Text("kept", "the old").Text("error", status.message());
+  event.Write(status.ok() ? LogEvent::Level::kInfo : LogEvent::Level::kError);
+}
+
+void FrontDoor::UpdateMetrics() {
+  metrics_->SetConnections(gate_->open_connections(), gate_->limit(), gate_->refused_connections());
+}
+
+}  // namespace hocket

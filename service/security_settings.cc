@@ -1,0 +1,65 @@
+#include "service/security_settings.h"
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "service/api_keys.h"
+#include "service/listening_sockets.h"
+
+namespace hocket {
+namespace {
+
+constexpr absl::Duration kMinIdle = absl::Seconds(1);
+constexpr int64_t kMinBufferBytes = 16 << 20;
+constexpr int32_t kMaxConnections = 1 << 20;
+
+absl::Status Wrong(absl::string_view what) { return absl::InvalidArgumentError(what); }
+
+absl::Status CheckRange(absl::string_view name, int64_t value, int64_t low, int64_t high) {
+  if (value >= low && value <= high) return absl::OkStatus();
+  return Wrong(absl::StrCat(name, ": ", value, " is out of range [", low, ", ", high, "]"));
+}
+
+absl::Status CheckDuration(absl::string_view name, absl::Duration value) {
+  if (value >= kMinIdle) return absl::OkStatus();
+  return Wrong(absl::StrCat(name, ": ", absl::FormatDuration(value), " is less than ",
+                            absl::FormatDuration(kMinIdle)));
+}
+
+}  // namespace
+
+absl::Status SecuritySettings::Validate(const std::string& host) const {
+  if (tls.certificate.empty() != tls.key.empty()) {
+    return Wrong("--tls-cert and --tls-key are given together or not at all");
+  }
+  if (!tls.client_ca.empty() && !encrypted()) {
+    return Wrong("--tls-client-ca: certificates of clients need --tls-cert and --tls-key");
+  }
+  if (!encrypted() && !allow_plaintext && !IsLoopback(host)) {
+    return Wrong(absl::StrCat(
+        "listening on ", host,
+        " would serve the network in plaintext: give "
+        "--tls-cert and --tls-key, or --allow-plaintext where something else encrypts"));
+  }
+  absl::Status status = CheckRange("max_connections", max_connections, 1, kMaxConnections);
+  status.Update(
+      CheckRange("max_connections_per_address", max_connections_per_address, 0, kMaxConnections));
+  status.Update(
+      CheckRange("max_buffer_bytes", max_buffer_bytes, kMinBufferBytes, int64_t{1} << 40));
+  status.Update(CheckDuration("max_connection_idle", max_connection_idle));
+  status.Update(CheckDuration("max_connection_age", max_connection_age));
+  return status;
+}
+
+absl::Status SecuritySettings::CheckFiles() const {
+  absl::Status status;
+  if (encrypted()) status.Update(LoadTlsIdentity(tls, absl::Now()).status());
+  if (status.ok() && !api_keys_file.empty()) {
+    const absl::StatusOr<ApiKeys> keys = ApiKeys::Load(api_keys_file);
+    if (!keys.ok()) {
+      status = Wrong(absl::StrCat("--api-keys: ", keys.status().message()));
+    }
+  }
+  return status;
+}
+
+}  // namespace hocket
