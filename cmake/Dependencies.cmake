@@ -2,7 +2,7 @@
 #   DNNL::dnnl  OpenMP::OpenMP_CXX  Threads::Threads  hwy::hwy
 #   gRPC::grpc++  gRPC::grpc++_reflection  gRPC::grpcpp_channelz  protobuf::libprotobuf  absl::*
 #   OpenSSL::SSL  OpenSSL::Crypto
-#   CLI11::CLI11  spdlog::spdlog  prometheus-cpp::core  nlohmann_json::nlohmann_json  httplib::httplib
+#   CLI11::CLI11  tomlplusplus::headers  spdlog::spdlog  prometheus-cpp::core  nlohmann_json::nlohmann_json  httplib::httplib
 #   GTest::gtest GTest::gmock GTest::gtest_main GTest::gmock_main  benchmark::benchmark
 # and the variables HOCKET_PROTOC, HOCKET_GRPC_CPP_PLUGIN, HOCKET_GRPC_PYTHON_PLUGIN, HOCKET_RPC_PROTOS.
 
@@ -33,6 +33,11 @@ find_package(CLI11 CONFIG REQUIRED)
 find_package(spdlog CONFIG REQUIRED)
 find_package(OpenSSL 3.0 REQUIRED)
 find_package(nlohmann_json CONFIG REQUIRED)
+
+# Headers only: its compiled library would be one more thing to ship.
+find_path(HOCKET_TOML_INCLUDE toml++/toml.h REQUIRED)
+add_library(tomlplusplus::headers INTERFACE IMPORTED GLOBAL)
+target_include_directories(tomlplusplus::headers SYSTEM INTERFACE ${HOCKET_TOML_INCLUDE})
 
 # prometheus-cpp's own config also asks for its pull and push parts' dependencies; only core is used.
 if(NOT TARGET prometheus-cpp::core)

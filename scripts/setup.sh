@@ -8,6 +8,7 @@ BUILD_PACKAGES=(
   build-essential cmake ninja-build pkg-config ccache ca-certificates
   libgrpc++-dev libgrpc-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc libabsl-dev libssl-dev
   libhwy-dev libcli11-dev libspdlog-dev prometheus-cpp-dev nlohmann-json3-dev libcpp-httplib-dev
+  libtomlplusplus-dev
   libgtest-dev libgmock-dev libbenchmark-dev
   python3 python3-grpcio python3-protobuf python3-pytest python3-pytest-timeout python3-numpy
 )

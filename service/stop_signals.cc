@@ -12,6 +12,7 @@ sigset_t StopSet() {
   sigemptyset(&set);
   sigaddset(&set, SIGINT);
   sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGHUP);
   return set;
 }
 
@@ -37,8 +38,10 @@ StopSignals::~StopSignals() {
 int StopSignals::Wait() {
   std::unique_lock lock(mutex_);
   waiting_ = true;
-  arrived_.wait(lock, [this] { return signal_ != 0; });
-  return signal_;
+  arrived_.wait(lock, [this] { return stop_signal_ != 0 || hung_up_; });
+  if (stop_signal_ != 0) return stop_signal_;
+  hung_up_ = false;
+  return SIGHUP;
 }
 
 void StopSignals::Run() {
@@ -48,10 +51,18 @@ void StopSignals::Run() {
     if (sigwait(&set, &signal) != 0) continue;
     std::lock_guard lock(mutex_);
     if (closing_) return;
-    if (!waiting_ || signal_ != 0) _exit(128 + signal);
-    signal_ = signal;
-    arrived_.notify_all();
+    Take(signal);
   }
+}
+
+void StopSignals::Take(int signal) {
+  if (signal == SIGHUP) {
+    hung_up_ = true;
+  } else {
+    if (!waiting_ || stop_signal_ != 0) _exit(128 + signal);
+    stop_signal_ = signal;
+  }
+  arrived_.notify_all();
 }
 
 }  // namespace hocket

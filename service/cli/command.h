@@ -4,15 +4,14 @@
 #define HOCKET_SERVICE_CLI_COMMAND_H_
 
 #include <memory>
+#include <span>
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-
-namespace CLI {
-class App;
-}
+#include "service/cli/flag_parser.h"
 
 namespace hocket {
 
@@ -22,6 +21,10 @@ class Command {
   virtual absl::string_view name() const = 0;     // One word, or two: "bench decode".
   virtual absl::string_view summary() const = 0;  // One line for the list of commands.
   virtual void AddFlags(CLI::App& app) = 0;
+
+  // The flags have been parsed; `app` lives as long as the command runs. For what wants to know
+  // where a value came from, or to parse again.
+  virtual void NoteFlags(const CLI::App&, const ParsedFlags&, std::span<const std::string>) {}
 
   // Whether the flags make sense together, before anything is loaded. An error is one of usage.
   virtual absl::Status Check() { return absl::OkStatus(); }

@@ -3,12 +3,9 @@
 #include <algorithm>
 #include <csignal>
 #include <cstdio>
-#include <cstdlib>
-#include <map>
 #include <optional>
 
 #include "CLI/CLI.hpp"
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
@@ -16,6 +13,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "service/cli/edit_distance.h"
+#include "service/cli/flag_parser.h"
 #include "service/cli/output.h"
 
 #ifndef HOCKET_VERSION
@@ -67,66 +65,6 @@ int NoSuchCommand(std::span<const std::unique_ptr<Command>> commands,
                     "hocket --help");
 }
 
-// The flag's own spelling on the command line, "--top-p"; empty for positionals.
-std::string LongName(const CLI::Option& option) {
-  const auto& names = option.get_lnames();
-  return names.empty() ? "" : absl::StrCat("--", names.front());
-}
-
-bool IsGiven(const CLI::Option& option, std::span<const std::string> arguments) {
-  return std::any_of(arguments.begin(), arguments.end(), [&option](const std::string& argument) {
-    const absl::string_view word = absl::string_view(argument).substr(0, argument.find('='));
-    if (word.size() < 2 || word[0] != '-') return false;
-    if (word[1] == '-') return option.check_lname(std::string(word.substr(2)));
-    return option.check_sname(std::string(word.substr(1, 1)));
-  });
-}
-
-// Flags that the environment sets and the command line does not, as arguments. CLI11 would let the
-// config file win over the environment; operators expect the opposite.
-std::vector<std::string> FromEnvironment(const CLI::App& app,
-                                         std::span<const std::string> arguments,
-                                         std::map<std::string, std::string>* variables) {
-  std::vector<std::string> added;
-  for (const CLI::Option* option : app.get_options()) {
-    const std::string variable = option->get_envname();
-    const char* value = variable.empty() ? nullptr : std::getenv(variable.c_str());
-    if (value == nullptr || *value == '\0' || IsGiven(*option, arguments)) continue;
-    added.push_back(absl::StrCat(LongName(*option), "=", value));
-    (*variables)[LongName(*option)] = variable;
-  }
-  return added;
-}
-
-// CLI11's message as one line in this program's words.
-std::string Explain(const CLI::ParseError& error,
-                    const std::map<std::string, std::string>& variables) {
-  std::string message = absl::StrReplaceAll(error.what(), {{"\n", " "}});
-  absl::string_view rest = message;
-  if (absl::ConsumePrefix(&rest, "INI was not able to parse ")) {
-    message = absl::StrCat("--config: there is no setting \"", rest, "\"");
-  } else if (absl::ConsumeSuffix(&rest, " was not readable (missing?)")) {
-    message = absl::StrCat("--config: cannot read \"", rest, "\"");
-  }
-  const std::string flag = message.substr(0, message.find(':'));
-  if (const auto found = variables.find(flag); found != variables.end()) {
-    absl::StrAppend(&message, " (set by ", found->second, ")");
-  }
-  return message;
-}
-
-std::string UnknownArgument(const CLI::App& app, const std::string& argument) {
-  if (argument.size() < 2 || argument[0] != '-') {
-    return absl::StrCat("\"", argument, "\" was not expected");
-  }
-  std::vector<std::string> flags;
-  for (const CLI::Option* option : app.get_options()) flags.push_back(LongName(*option));
-  const std::string flag = argument.substr(0, argument.find('='));
-  const std::optional<std::string> near = Nearest(flag, flags);
-  return absl::StrCat("there is no flag ", flag,
-                      near ? absl::StrCat("; did you mean ", *near) : "");
-}
-
 int Execute(Command& command) {
   const absl::StatusOr<int> exit_status = command.Run();
   if (exit_status.ok()) return *exit_status;
@@ -139,27 +77,15 @@ int ParseAndRun(Command& command, std::span<const std::string> arguments) {
   const std::string name = absl::StrCat("hocket ", command.name());
   const std::string help = absl::StrCat(name, " --help");
   CLI::App app(std::string(command.summary()), name);
-  app.get_formatter()->column_width(34);
-  app.allow_extras();
-  app.allow_config_extras(CLI::config_extras_mode::error);
-  app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+  PrepareFlags(app);
   command.AddFlags(app);
-
-  std::map<std::string, std::string> variables;
-  std::vector<std::string> words = FromEnvironment(app, arguments, &variables);
-  words.insert(words.end(), arguments.begin(), arguments.end());
-  std::reverse(words.begin(), words.end());  // The order that CLI11 takes.
-  try {
-    app.parse(words);
-  } catch (const CLI::CallForHelp&) {
+  const absl::StatusOr<ParsedFlags> parsed = ParseFlags(app, arguments);
+  if (!parsed.ok()) return UsageError(parsed.status().message(), help);
+  if (parsed->help) {
     const absl::Status written = WriteOutput(app.help());
     return written.ok() ? 0 : kExitOutputClosed;
-  } catch (const CLI::ParseError& error) {
-    return UsageError(Explain(error, variables), help);
   }
-  if (const std::vector<std::string> extras = app.remaining(); !extras.empty()) {
-    return UsageError(UnknownArgument(app, extras.front()), help);
-  }
+  command.NoteFlags(app, *parsed, arguments);
   if (const absl::Status status = command.Check(); !status.ok()) {
     return UsageError(status.message(), help);
   }

@@ -9,7 +9,8 @@
 
 namespace hocket {
 
-absl::StatusOr<std::unique_ptr<ModelRuntime>> LoadRuntime(RuntimeSettings settings) {
+absl::StatusOr<std::unique_ptr<ModelRuntime>> LoadRuntime(RuntimeSettings settings,
+                                                          absl::string_view flag) {
   StageProgress progress = StageProgress::OnStderr();
   settings.progress = [&progress](std::string_view stage, double fraction) {
     progress.Show(std::string(stage), fraction);
@@ -24,7 +25,7 @@ absl::StatusOr<std::unique_ptr<ModelRuntime>> LoadRuntime(RuntimeSettings settin
   progress.Finish();
   if (runtime.ok()) return runtime;
   return absl::Status(runtime.status().code(),
-                      absl::StrCat("--model: ", runtime.status().message()));
+                      absl::StrCat(flag, ": ", runtime.status().message()));
 }
 
 }  // namespace hocket

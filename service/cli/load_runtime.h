@@ -5,12 +5,14 @@
 #include <memory>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "runtime/model_runtime.h"
 
 namespace hocket {
 
-// As ModelRuntime::Load; its errors, which name the file, come with --model in front.
-absl::StatusOr<std::unique_ptr<ModelRuntime>> LoadRuntime(RuntimeSettings settings);
+// As ModelRuntime::Load; its errors, which name the file, come with `flag` in front.
+absl::StatusOr<std::unique_ptr<ModelRuntime>> LoadRuntime(RuntimeSettings settings,
+                                                          absl::string_view flag = "--model");
 
 }  // namespace hocket
 

@@ -39,11 +39,15 @@ bool IsModel(const fs::path& folder) {
 }  // namespace
 
 void ModelFlags::Add(CLI::App& app) {
-  constexpr int64_t kMaxInt = std::numeric_limits<int32_t>::max();
   app.add_option("-m,--model", model_dir,
                  "Folder of a Hugging Face model (default: the model that comes along)")
       ->envname("HOCKET_MODEL")
       ->type_name("DIR");
+  AddLoading(app);
+}
+
+void ModelFlags::AddLoading(CLI::App& app) {
+  constexpr int64_t kMaxInt = std::numeric_limits<int32_t>::max();
   app.add_option("--precision", precision,
                  "Weights: auto (the fastest here), f32, bf16, int8, int4 or int4-g128")
       ->check(KnownName("precision: ", &ParsePrecision))
@@ -90,18 +94,24 @@ void ModelFlags::Add(CLI::App& app) {
       ->type_name("N");
 }
 
-absl::StatusOr<RuntimeSettings> ModelFlags::Resolve() const {
+absl::StatusOr<RuntimeSettings> ModelFlags::ResolveLoading() const {
   RuntimeSettings resolved = settings;
-  absl::StatusOr<std::string> folder = FindModel(model_dir, ProgramDir());
-  if (!folder.ok()) return folder.status();
-  resolved.model_dir = *std::move(folder);
   absl::StatusOr<Precision> parsed = ParsePrecision(precision);
   if (!parsed.ok()) return parsed.status();
   resolved.precision = *parsed;
   absl::StatusOr<KvPrecision> parsed_kv = ParseKvPrecision(kv_precision);
   if (!parsed_kv.ok()) return parsed_kv.status();
   resolved.kv_precision = *parsed_kv;
-  if (absl::Status status = resolved.Validate(); !status.ok()) return status;
+  return resolved;
+}
+
+absl::StatusOr<RuntimeSettings> ModelFlags::Resolve() const {
+  absl::StatusOr<std::string> folder = FindModel(model_dir, ProgramDir());
+  if (!folder.ok()) return folder.status();
+  absl::StatusOr<RuntimeSettings> resolved = ResolveLoading();
+  if (!resolved.ok()) return resolved.status();
+  resolved->model_dir = *std::move(folder);
+  if (absl::Status status = resolved->Validate(); !status.ok()) return status;
   return resolved;
 }
 

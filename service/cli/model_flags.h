@@ -20,11 +20,14 @@ struct ModelFlags {
   std::string kv_precision = "auto";
   RuntimeSettings settings;  // Filled but for model_dir, precisions, progress and notice.
 
-  // Adds --model, the precisions, --threads and the limits, each with its environment variable.
+  // Adds --model and what AddLoading adds.
   void Add(CLI::App& app);
+  // The precisions, the weight cache, --threads and the limits, each with its environment variable.
+  void AddLoading(CLI::App& app);
 
-  // All of RuntimeSettings but `progress` and `notice`. NOT_FOUND naming --model when there is no
-  // such model.
+  // All of RuntimeSettings but the folder, `progress` and `notice`.
+  absl::StatusOr<RuntimeSettings> ResolveLoading() const;
+  // The same with the folder. NOT_FOUND naming --model when there is no such model.
   absl::StatusOr<RuntimeSettings> Resolve() const;
 };
 

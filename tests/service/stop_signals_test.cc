@@ -59,5 +59,22 @@ TEST_F(StopSignalsDeathTest, AfterTheFirstTheProgramMayEndInItsOwnTime) {
       testing::ExitedWithCode(7), "");
 }
 
+TEST_F(StopSignalsDeathTest, AHangupIsToldAndWaitingGoesOn) {
+  EXPECT_EXIT(
+      {
+        StopSignals signals;
+        kill(getpid(), SIGHUP);  // Before anyone waits: told later.
+        if (signals.Wait() != SIGHUP) _exit(1);
+        SendLater(SIGHUP);
+        if (signals.Wait() != SIGHUP) _exit(2);
+        SendLater(SIGTERM);
+        if (signals.Wait() != SIGTERM) _exit(3);
+        kill(getpid(), SIGHUP);
+        std::this_thread::sleep_for(std::chrono::milliseconds(100));
+        _exit(7);
+      },
+      testing::ExitedWithCode(7), "");
+}
+
 }  // namespace
 }  // namespace hocket
