@@ -9,14 +9,15 @@
 #include "absl/time/time.h"
 
 namespace hocket {
-namespace {
-
-using Scores = google::protobuf::RepeatedPtrField<v1::TokenScore>;
 
 void SetDuration(absl::Duration from, google::protobuf::Duration* to) {
   to->set_seconds(absl::ToInt64Seconds(from));
   to->set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(from % absl::Seconds(1))));
 }
+
+namespace {
+
+using Scores = google::protobuf::RepeatedPtrField<v1::TokenScore>;
 
 void SetUsage(const Usage& from, v1::Usage* to) {
   to->set_prompt_tokens(from.prompt_tokens);
@@ -57,14 +58,6 @@ void AddFirstToken(const AnswerContext& context, Scores* to) {
   }
 }
 
-// How many bytes of the UTF-8 `text` are whole characters within `most`, which is at least 4.
-size_t CharactersWithin(std::string_view text, size_t most) {
-  if (text.size() <= most) return text.size();
-  size_t bytes = most;
-  while (bytes > 0 && (static_cast<unsigned char>(text[bytes]) & 0xc0) == 0x80) --bytes;
-  return bytes > 0 ? bytes : most;
-}
-
 // Finished and Choice name the same fields.
 template <typename Message>
 void SetFinish(const Finish& finish, Message* to) {
@@ -73,6 +66,16 @@ void SetFinish(const Finish& finish, Message* to) {
   if (finish.stop_token) to->set_stop_token(*finish.stop_token);
   if (finish.total_logprob) to->set_total_logprob(*finish.total_logprob);
   if (finish.score) to->set_score(*finish.score);
+}
+
+void SetDelta(const ChoicePart& part, const AnswerContext& context, v1::Delta* delta) {
+  delta->set_choice_index(part.choice_index);
+  delta->set_choice_tokens(part.end_token);
+  delta->set_text(part.text);
+  if (context.request.detail.token_ids) {
+    delta->mutable_token_ids()->Add(part.tokens.begin(), part.tokens.end());
+  }
+  AddScores(part.scores, context, delta->mutable_logprobs());
 }
 
 template <typename Response>
@@ -118,19 +121,13 @@ v1::FinishReason FinishReasonOf(FinishReason reason) {
 
 void StreamAnswer::AddPromptScores(const EventBatch& batch, const AnswerContext& context,
                                    std::vector<v1::StreamGenerateResponse>& messages) {
-  if (!context.request.spec->output.prompt_logprobs) return;
+  if (!context.request.spec->output.prompt_logprobs || !batch.tells_prompt) return;
   // A prompt of one token has a list of one, without a score.
   const bool whole_prompt_is_first = context.request.prompt->size() == 1 && batch.started;
-  std::span<const TokenScore> scores = batch.prompt_scores;
-  if (scores.empty() && !whole_prompt_is_first) return;
-  bool first = !std::exchange(prompt_scores_begun_, true);
-  do {
-    const size_t count = std::min(scores.size(), kScoresPerMessage);
-    Scores* to = messages.emplace_back().mutable_prompt_scores()->mutable_scores();
-    if (std::exchange(first, false)) AddFirstToken(context, to);
-    AddScores(scores.first(count), context, to);
-    scores = scores.subspan(count);
-  } while (!scores.empty());
+  if (batch.prompt_scores.empty() && !whole_prompt_is_first) return;
+  Scores* to = messages.emplace_back().mutable_prompt_scores()->mutable_scores();
+  if (!std::exchange(prompt_scores_begun_, true)) AddFirstToken(context, to);
+  AddScores(batch.prompt_scores, context, to);
 }
 
 std::vector<v1::StreamGenerateResponse> StreamAnswer::Messages(EventBatch batch,
@@ -150,8 +147,10 @@ std::vector<v1::StreamGenerateResponse> StreamAnswer::Messages(EventBatch batch,
   const auto choices = static_cast<size_t>(context.request.shape.choices);
   finishes_.resize(choices);
   told_.resize(choices);
-  for (Outcome& choice : batch.choices) {
-    AddDeltas(choice, context, messages);
+  for (ChoicePart& choice : batch.choices) {
+    if (!choice.tokens.empty() || !choice.text.empty()) {
+      SetDelta(choice, context, messages.emplace_back().mutable_delta());
+    }
     if (!choice.finish) continue;
     finishes_[choice.choice_index] = std::move(choice.finish);
     if (++finished_choices_ == context.request.shape.choices) continue;
@@ -166,27 +165,6 @@ std::vector<v1::StreamGenerateResponse> StreamAnswer::Messages(EventBatch batch,
     *messages.back().mutable_finished()->mutable_resume() = *std::move(resume);
   }
   return messages;
-}
-
-void StreamAnswer::AddDeltas(const Outcome& choice, const AnswerContext& context,
-                             std::vector<v1::StreamGenerateResponse>& messages) const {
-  std::string_view text = choice.text;
-  std::span<const TokenId> tokens = choice.tokens;
-  if (!context.request.detail.token_ids) tokens = {};
-  std::span<const TokenScore> scores = choice.scores;
-  while (!text.empty() || !tokens.empty() || !scores.empty()) {
-    v1::Delta& delta = *messages.emplace_back().mutable_delta();
-    delta.set_choice_index(choice.choice_index);
-    const size_t bytes = CharactersWithin(text, kTextBytesPerMessage);
-    delta.set_text(text.data(), bytes);
-    text.remove_prefix(bytes);
-    const auto some_tokens = tokens.first(std::min(tokens.size(), kTokensPerMessage));
-    delta.mutable_token_ids()->Add(some_tokens.begin(), some_tokens.end());
-    tokens = tokens.subspan(some_tokens.size());
-    const auto some_scores = scores.first(std::min(scores.size(), kTokensPerMessage));
-    AddScores(some_scores, context, delta.mutable_logprobs());
-    scores = scores.subspan(some_scores.size());
-  }
 }
 
 void StreamAnswer::AddEnd(const FinishedEvent& end, const AnswerContext& context,
@@ -217,14 +195,14 @@ v1::GenerateResponse GenerateAnswer(const EventBatch& batch, const AnswerContext
   v1::GenerateResponse response;
   SetCommon(batch, context, &response);
   *response.mutable_settings() = context.request.effective;
-  if (context.request.spec->output.prompt_logprobs) {
+  if (context.request.spec->output.prompt_logprobs && batch.tells_prompt) {
     AddFirstToken(context, response.mutable_prompt_scores());
     AddScores(batch.prompt_scores, context, response.mutable_prompt_scores());
   }
-  const Outcome nothing;
+  const ChoicePart nothing;
   for (int32_t i = 0; i < context.request.shape.choices; ++i) {
-    const Outcome* given = batch.Choice(i);
-    const Outcome& from = given == nullptr ? nothing : *given;
+    const ChoicePart* given = batch.Choice(i);
+    const ChoicePart& from = given == nullptr ? nothing : *given;
     v1::Choice& choice = *response.add_choices();
     choice.set_index(i);
     choice.set_text(from.text);

@@ -8,8 +8,8 @@
 
 #include "hocket/v1/hocket.pb.h"
 #include "scheduler/request.h"
+#include "service/event_log.h"
 #include "service/model_text.h"
-#include "service/pending_events.h"
 #include "service/validate.h"
 
 namespace hocket {
@@ -22,28 +22,25 @@ struct AnswerContext {
 };
 
 v1::FinishReason FinishReasonOf(FinishReason reason);
+void SetDuration(absl::Duration from, google::protobuf::Duration* to);
+
+// How much a stream's reader takes of the log at once, each part of which becomes a message: with
+// 20 alternatives for each token and their spelling, it stays far under gRPC's default limit of 4
+// MiB.
+inline constexpr ReadLimits kMessageLimits = {
+    .prompt_scores = 1024, .tokens = 1024, .text_bytes = size_t{1} << 20};
 
 // Makes a stream's messages from consecutive batches. The request's last Finished carries the
 // usage, so the finish of its last choice waits for the request's own. One per call; not
 // thread-safe.
 class StreamAnswer {
  public:
-  // Most scores of prompt tokens in one message: with 20 alternatives each and their spelling, it
-  // stays far under gRPC's default limit of 4 MiB.
-  static constexpr size_t kScoresPerMessage = 1024;
-  // And most of a choice's tokens and text: where much comes at once (the best of several, beams, a
-  // slow reader), it comes in several deltas.
-  static constexpr size_t kTokensPerMessage = 1024;
-  static constexpr size_t kTextBytesPerMessage = size_t{1} << 20;
-
   // In order; empty for a refusal.
   std::vector<v1::StreamGenerateResponse> Messages(EventBatch batch, const AnswerContext& context);
 
  private:
   void AddPromptScores(const EventBatch& batch, const AnswerContext& context,
                        std::vector<v1::StreamGenerateResponse>& messages);
-  void AddDeltas(const Outcome& choice, const AnswerContext& context,
-                 std::vector<v1::StreamGenerateResponse>& messages) const;
   // Of the choices that have not been told to have ended.
   void AddEnd(const FinishedEvent& end, const AnswerContext& context,
               std::vector<v1::StreamGenerateResponse>& messages);

@@ -1,114 +1,117 @@
-// One call that the engine serves: from the received message to the end of its answer. It is the
-// engine's sink, and hands what it hears to the delivery thread in batches. gRPC, a text thread,
-// the engine and the delivery thread all hold it; it lives as long as any of them needs it.
+// One call that reads a session: from the received message to the end of its answer. It starts the
+// session or attaches to the one that has its id already, and carries what the session's log has
+// for it to its client, one batch at a time, as fast as the client takes it. gRPC, a text thread,
+// the session and the delivery thread hold it; it lives as long as any of them needs it.
 #ifndef HOCKET_SERVICE_CALL_H_
 #define HOCKET_SERVICE_CALL_H_
 
-#include <functional>
+#include <atomic>
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
-#include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
-#include "scheduler/engine.h"
-#include "scheduler/request.h"
 #include "service/answer.h"
-#include "service/authorizer.h"
-#include "service/call_registry.h"
+#include "service/call_parts.h"
 #include "service/caller.h"
 #include "service/delivery_thread.h"
-#include "service/metrics.h"
-#include "service/pending_events.h"
-#include "service/text_pool.h"
-#include "service/validate.h"
+#include "service/event_log.h"
+#include "service/logged_texts.h"
+#include "service/session.h"
+#include "service/write_watch.h"
 
 namespace hocket {
 
-// What every call of one model uses. All outlive all calls; those of the second half are the same
-// for all models.
-struct CallParts {
-  Engine* engine = nullptr;
-  const Validator* validator = nullptr;
-  const ModelText* text = nullptr;
-  Metrics* metrics = nullptr;
-
-  const Authorizer* authorizer = nullptr;
-  TextPool* text_pool = nullptr;
-  DeliveryThread* delivery = nullptr;
-  CallRegistry* calls = nullptr;
+// Who calls what, and how.
+struct CallOrigin {
+  absl::string_view method;  // A literal: it labels metrics and logs.
+  bool streams = false;      // Batches are sent as they come; else one, when the request has ended.
+  absl::Time deadline = absl::InfiniteFuture();
+  Caller caller;
+  std::string peer;         // As gRPC names it.
+  std::string traceparent;  // As the metadata give it.
 };
 
-class Call : public Sink, public Deliverable, public std::enable_shared_from_this<Call> {
+// What is asked for.
+struct CallRequest {
+  std::string request_id;  // The client's; empty: one is made.
+  RequestBody body;        // Where there is an id.
+  absl::StatusOr<ResumePoint> resume = ResumePoint();
+  Session::Validate validate;  // Runs at most once, on a text thread.
+};
+
+class Call : public SessionReader,
+             public Deliverable,
+             public WatchedWriter,
+             public std::enable_shared_from_this<Call> {
  public:
-  // `method` must be a literal: it labels metrics and logs. `streams`: batches are delivered as
-  // they come; otherwise there is one, when the request has ended.
-  Call(const CallParts& parts, absl::string_view method, bool streams, absl::Time deadline,
-       Caller caller = {});
+  Call(const CallParts& parts, CallOrigin origin);
 
-  // Validates on a text thread and submits. `request_id` is the client's; empty: one is made. It
-  // is held from here to the end: ALREADY_EXISTS goes to the client when another call holds it,
-  // RESOURCE_EXHAUSTED when no text thread is to be had. `validate` runs at most once.
-  void Start(const std::string& request_id, std::function<absl::StatusOr<ValidRequest>()> validate);
+  // Once. ALREADY_EXISTS goes to the client when another request has its id, RESOURCE_EXHAUSTED
+  // when no text thread is to be had.
+  void Start(CallRequest request);
 
-  // Ends the request within a step, or before it reaches the engine. False when it has ended. Any
-  // thread.
-  bool Cancel();
-
-  // The client went away or the deadline passed: ends the request within a step. Any thread.
+  // The client went away or the deadline passed. Any thread.
   void ClientGone();
 
-  void OnStarted(const StartedEvent& event) override;
-  void OnOutcome(Outcome outcome) override;
-  void OnFinished(const FinishedEvent& event) override;
+  void Wake() override;
   void Deliver() override;
+  absl::Time WaitsSince() const override;
+  void EndSlowReader() override;
 
  protected:
   // Sends one batch; `end` is the call's status when the batch ends it. The next comes only after
-  // BatchSent. Never called under a lock.
+  // BatchSent. On the delivery thread, never under a lock.
   virtual void Send(EventBatch batch, std::optional<absl::Status> end) = 0;
+  // Ends the call though its client takes nothing.
+  virtual void Abort() = 0;
   void BatchSent();
 
-  const AnswerContext& context() const { return context_; }  // Complete once Send is called.
+  // Tells the client what the call cost and how loaded the server is, with the batch that ends it.
+  void ReportLoad(const EventBatch& batch, grpc::CallbackServerContext* context) const;
+
+  // Around each thing that the client has to take.
+  void WriteBegins();
+  void WriteEnds();
+  void Done();  // gRPC is done with the call.
+
+  const AnswerContext& context() const { return *context_; }  // Complete once Send is called.
 
  private:
-  using Validate = std::function<absl::StatusOr<ValidRequest>()>;
-
-  void Submit(const Validate& validate);
-  void ObserveTokens(const Outcome& outcome);  // Engine thread only.
-  absl::Status SubmitToEngine();
-  absl::Status Abandoned() const;  // Why the request is no longer wanted, or OK.
-  void Release();                  // Of the id, with mutex_ held.
+  void FindSession();
+  void Attach(const std::shared_ptr<Session>& session, bool text_ends_sought);
+  void SeekTextEnds(const std::shared_ptr<Session>& session);
+  void Use(std::shared_ptr<Session> session);
   void Refuse(absl::Status status);
-  void RefuseLocked(absl::Status status);  // With mutex_ held.
-  void Schedule();                         // With mutex_ held.
   absl::Status EndStatus(const EventBatch& batch) const;
-  void Log(const EventBatch& batch, const absl::Status& status) const;
+  void Log(const EventBatch& batch, const absl::Status& status, const Session* session) const;
 
   const CallParts parts_;
-  const absl::string_view method_;
-  const bool streams_;
-  const absl::Time deadline_;
-  const Caller caller_;
+  const CallOrigin origin_;
   const absl::Time received_;
-  // Written before the request is submitted, and then only read; the request id from Start on.
-  AnswerContext context_;
+  CallRequest request_;  // Used until the session is found.
+  std::string request_id_;
 
-  mutable std::mutex mutex_;  // Taken before the engine's and the registry's.
-  // Guarded by mutex_:
-  PendingEvents pending_;
-  bool scheduled_ = false;   // On the delivery thread's list.
-  bool sending_ = false;     // A batch is on its way to the client.
-  bool registered_ = false;  // The id is this call's.
-  bool held_ = false;        // By the engine.
-  bool gone_ = false;
-  bool cancelled_ = false;
+  // The delivery thread's, or whoever's turn it is to send:
+  std::shared_ptr<const AnswerContext> context_;
+  LoggedTexts texts_;  // Empty unless they are logged.
   bool ended_ = false;
 
-  std::vector<absl::Time> last_tokens_;  // By choice. Engine thread only.
+  std::atomic<bool> scheduled_ = false;         // On the delivery thread's list.
+  std::atomic<bool> sending_ = false;           // A batch is on its way to the client.
+  std::atomic<bool> slow_ = false;              // The client took too long.
+  std::atomic<int64_t> waits_since_nanos_ = 0;  // 0: for nothing.
+
+  std::mutex mutex_;  // Taken before the session's.
+  // Guarded by mutex_:
+  std::shared_ptr<Session> session_;
+  std::optional<absl::Status> refused_;
+  bool gone_ = false;
 };
 
 }  // namespace hocket

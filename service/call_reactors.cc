@@ -11,6 +11,9 @@
 #include "absl/strings/str_cat.h"
 #include "scheduler/admission_gate.h"
 #include "service/answer.h"
+#include "service/call.h"
+#include "service/caller_limits.h"
+#include "service/request_body.h"
 #include "service/status.h"
 
 namespace hocket {
@@ -25,39 +28,82 @@ absl::Time DeadlineOf(const grpc::CallbackServerContext& context) {
 // Clients take 8 KiB of metadata by default, base64 included.
 constexpr size_t kMaxResumeTrailerBytes = 4096;
 
+// Empty where there is none. More than one is no traceparent either, and is told joined.
+std::string TraceparentOf(const grpc::CallbackServerContext& context) {
+  const auto [first, last] = context.client_metadata().equal_range("traceparent");
+  std::string joined;
+  for (auto it = first; it != last; ++it) {
+    absl::StrAppend(&joined, joined.empty() ? "" : ",",
+                    absl::string_view(it->second.data(), it->second.size()));
+  }
+  return joined;
+}
+
+CallOrigin OriginOf(absl::string_view method, bool streams, Caller caller,
+                    const grpc::CallbackServerContext& context) {
+  return {.method = method,
+          .streams = streams,
+          .deadline = DeadlineOf(context),
+          .caller = std::move(caller),
+          .peer = context.peer(),
+          .traceparent = TraceparentOf(context)};
+}
+
+// `validate` may refer to the request's message, which lives until OnDone; that waits for Finish,
+// which waits for it.
+template <typename RequestProto>
+CallRequest AskFor(const CallParts& parts, const RequestProto* request,
+                   Session::Validate validate) {
+  CallRequest asked;
+  asked.request_id = request->request_id();
+  if (!asked.request_id.empty()) asked.body = BodyOf(*request, parts.validator->model_name());
+  asked.validate = std::move(validate);
+  return asked;
+}
+
+CallRequest AskToGenerate(const CallParts& parts, const Caller& caller,
+                          const v1::GenerateRequest* request) {
+  CallRequest asked = AskFor(parts, request, [validator = parts.validator, caller, request] {
+    return WithinLimits(caller, *request, validator->Generate(*request));
+  });
+  asked.resume = ReadResume(request->resume());
+  return asked;
+}
+
 class StreamReactor final : public Call,
                             public grpc::ServerWriteReactor<v1::StreamGenerateResponse> {
  public:
-  StreamReactor(const CallParts& parts, Caller caller, grpc::CallbackServerContext* context)
-      : Call(parts, "StreamGenerate", /*streams=*/true, DeadlineOf(*context), std::move(caller)),
-        context_(context) {}
+  StreamReactor(const CallParts& parts, CallOrigin origin, grpc::CallbackServerContext* context)
+      : Call(parts, std::move(origin)), context_(context) {}
 
-  static StreamReactor* Start(const CallParts& parts, Caller caller,
-                              grpc::CallbackServerContext* context,
-                              const v1::GenerateRequest* request) {
-    auto reactor = std::make_shared<StreamReactor>(parts, std::move(caller), context);
+  static StreamReactor* Start(const CallParts& parts, CallOrigin origin,
+                              grpc::CallbackServerContext* context, CallRequest request) {
+    auto reactor = std::make_shared<StreamReactor>(parts, std::move(origin), context);
     reactor->self_ = reactor;
-    // The request lives until OnDone, which waits for Finish, which waits for this.
-    reactor->Call::Start(request->request_id(), [validator = parts.validator, request] {
-      return validator->Generate(*request);
-    });
+    reactor->Call::Start(std::move(request));
     return reactor.get();
   }
 
   void OnWriteDone(bool ok) override {
-    if (!ok) writable_ = false;  // The client is gone; OnCancel ends the request.
+    WriteEnds();
+    if (!ok) writable_ = false;  // The client is gone; OnCancel tells the session.
     WriteNext();
   }
   void OnCancel() override { ClientGone(); }
-  void OnDone() override { self_.reset(); }
+  void OnDone() override {
+    Done();
+    self_.reset();
+  }
 
  protected:
   void Send(EventBatch batch, std::optional<absl::Status> end) override {
+    if (end) ReportLoad(batch, context_);
     messages_ = answer_.Messages(std::move(batch), context());
     next_ = 0;
     end_ = std::move(end);
     WriteNext();
   }
+  void Abort() override { context_->TryCancel(); }
 
  private:
   // One write is in flight at a time, and Send comes only after the batch is sent, so what is used
@@ -65,6 +111,7 @@ class StreamReactor final : public Call,
   void WriteNext() {
     const bool more = writable_ && next_ < messages_.size();
     if (!more && !end_) return BatchSent();
+    WriteBegins();
     if (!more) return Finish(EndOf(*end_, context_));
     const v1::StreamGenerateResponse* message = &messages_[next_++];
     if (end_ && next_ == messages_.size()) {
@@ -88,38 +135,39 @@ class UnaryReactor final : public Call, public grpc::ServerUnaryReactor {
  public:
   using Fold = Response (*)(const EventBatch&, const AnswerContext&);
 
-  UnaryReactor(const CallParts& parts, Caller caller, absl::string_view method,
-               grpc::CallbackServerContext* context, Fold fold, Response* response)
-      : Call(parts, method, /*streams=*/false, DeadlineOf(*context), std::move(caller)),
-        context_(context),
-        fold_(fold),
-        response_(response) {}
+  UnaryReactor(const CallParts& parts, CallOrigin origin, grpc::CallbackServerContext* context,
+               Fold fold, Response* response)
+      : Call(parts, std::move(origin)), context_(context), fold_(fold), response_(response) {}
 
-  static grpc::ServerUnaryReactor* Start(const CallParts& parts, Caller caller,
-                                         absl::string_view method,
+  static grpc::ServerUnaryReactor* Start(const CallParts& parts, CallOrigin origin,
                                          grpc::CallbackServerContext* context, Fold fold,
-                                         Response* response, const std::string& request_id,
-                                         std::function<absl::StatusOr<ValidRequest>()> validate) {
+                                         Response* response, CallRequest request) {
     auto reactor =
-        std::make_shared<UnaryReactor>(parts, std::move(caller), method, context, fold, response);
+        std::make_shared<UnaryReactor>(parts, std::move(origin), context, fold, response);
     reactor->self_ = reactor;
-    reactor->Call::Start(request_id, std::move(validate));
+    reactor->Call::Start(std::move(request));
     return reactor.get();
   }
 
   void OnCancel() override { ClientGone(); }
-  void OnDone() override { self_.reset(); }
+  void OnDone() override {
+    Done();
+    self_.reset();
+  }
 
  protected:
   void Send(EventBatch batch, std::optional<absl::Status> end) override {
     if (!end) return BatchSent();  // A unary call delivers once, at its end.
+    ReportLoad(batch, context_);
     if (end->ok()) *response_ = fold_(batch, context());
     if (const std::optional<v1::Resume> resume = ResumeOf(batch, context());
         resume && resume->ByteSizeLong() <= kMaxResumeTrailerBytes) {
       context_->AddTrailingMetadata("hocket-resume-bin", resume->SerializeAsString());
     }
+    WriteBegins();
     Finish(EndOf(*end, context_));
   }
+  void Abort() override { context_->TryCancel(); }
 
  private:
   grpc::CallbackServerContext* const context_;
@@ -143,33 +191,42 @@ grpc::Status EndOf(const absl::Status& status, grpc::CallbackServerContext* cont
 grpc::ServerWriteReactor<v1::StreamGenerateResponse>* StartStreamGenerate(
     const CallParts& parts, Caller caller, grpc::CallbackServerContext* context,
     const v1::GenerateRequest* request) {
-  return StreamReactor::Start(parts, std::move(caller), context, request);
+  CallRequest asked = AskToGenerate(parts, caller, request);
+  return StreamReactor::Start(
+      parts, OriginOf("StreamGenerate", /*streams=*/true, std::move(caller), *context), context,
+      std::move(asked));
 }
 
 grpc::ServerUnaryReactor* StartGenerate(const CallParts& parts, Caller caller,
                                         grpc::CallbackServerContext* context,
                                         const v1::GenerateRequest* request,
                                         v1::GenerateResponse* response) {
+  CallRequest asked = AskToGenerate(parts, caller, request);
   return UnaryReactor<v1::GenerateResponse>::Start(
-      parts, std::move(caller), "Generate", context, &GenerateAnswer, response,
-      request->request_id(),
-      [validator = parts.validator, request] { return validator->Generate(*request); });
+      parts, OriginOf("Generate", /*streams=*/false, std::move(caller), *context), context,
+      &GenerateAnswer, response, std::move(asked));
 }
 
 grpc::ServerUnaryReactor* StartScore(const CallParts& parts, Caller caller,
                                      grpc::CallbackServerContext* context,
                                      const v1::ScoreRequest* request, v1::ScoreResponse* response) {
+  CallRequest asked = AskFor(parts, request, [validator = parts.validator, caller, request] {
+    return WithinLimits(caller, validator->Score(*request));
+  });
   return UnaryReactor<v1::ScoreResponse>::Start(
-      parts, std::move(caller), "Score", context, &ScoreAnswer, response, request->request_id(),
-      [validator = parts.validator, request] { return validator->Score(*request); });
+      parts, OriginOf("Score", /*streams=*/false, std::move(caller), *context), context,
+      &ScoreAnswer, response, std::move(asked));
 }
 
 grpc::ServerUnaryReactor* StartEmbed(const CallParts& parts, Caller caller,
                                      grpc::CallbackServerContext* context,
                                      const v1::EmbedRequest* request, v1::EmbedResponse* response) {
+  CallRequest asked = AskFor(parts, request, [validator = parts.validator, caller, request] {
+    return WithinLimits(caller, validator->Embed(*request));
+  });
   return UnaryReactor<v1::EmbedResponse>::Start(
-      parts, std::move(caller), "Embed", context, &EmbedAnswer, response, request->request_id(),
-      [validator = parts.validator, request] { return validator->Embed(*request); });
+      parts, OriginOf("Embed", /*streams=*/false, std::move(caller), *context), context,
+      &EmbedAnswer, response, std::move(asked));
 }
 
 }  // namespace hocket

@@ -7,7 +7,7 @@
 #include <grpcpp/support/server_callback.h>
 
 #include "hocket/v1/hocket.pb.h"
-#include "service/call.h"
+#include "service/call_parts.h"
 
 namespace hocket {
 

@@ -8,7 +8,9 @@
 #include "service/call_reactors.h"
 #include "service/error_reasons.h"
 #include "service/field_checks.h"
+#include "service/list_requests.h"
 #include "service/received.h"
+#include "service/session_registry.h"
 #include "service/status.h"
 
 namespace hocket {
@@ -118,7 +120,7 @@ template <typename Response>
 grpc::ServerWriteReactor<Response>* HocketService::EndStream(absl::string_view method,
                                                              grpc::CallbackServerContext* context,
                                                              const absl::Status& status) {
-  shared().metrics->CountRequest(method, StatusLabel(status));
+  shared().server_metrics->CountCall(method, status);
   return new RefusedStream<Response>(EndOf(status, context));
 }
 
@@ -188,7 +190,7 @@ grpc::ServerUnaryReactor* HocketService::Tokenize(grpc::CallbackServerContext* c
                                                   v1::TokenizeResponse* response) {
   absl::StatusOr<Admitted> admitted = Admit(*context, Scope::kGenerate, request->model());
   if (!admitted.ok()) return End("Tokenize", context, admitted.status());
-  return OnTextThread("Tokenize", context,
+  return OnTextThread("Tokenize", context, admitted->model->parts.metrics,
                       [validator = admitted->model->parts.validator, request, response] {
                         return Assign(validator->Tokenize(*request), response);
                       });
@@ -199,7 +201,7 @@ grpc::ServerUnaryReactor* HocketService::Detokenize(grpc::CallbackServerContext*
                                                     v1::DetokenizeResponse* response) {
   absl::StatusOr<Admitted> admitted = Admit(*context, Scope::kGenerate, request->model());
   if (!admitted.ok()) return End("Detokenize", context, admitted.status());
-  return OnTextThread("Detokenize", context,
+  return OnTextThread("Detokenize", context, admitted->model->parts.metrics,
                       [validator = admitted->model->parts.validator, request, response] {
                         return Assign(validator->Detokenize(*request), response);
                       });
@@ -217,15 +219,19 @@ grpc::ServerUnaryReactor* HocketService::Cancel(grpc::CallbackServerContext* con
   if (const absl::Status status = CheckRequestId(request->request_id()); !status.ok()) {
     return End("Cancel", context, status);
   }
-  response->set_found(shared().calls->Cancel(request->request_id()));
+  const SessionKey key{.tenant = request->has_tenant() ? request->tenant() : caller->tenant,
+                       .request_id = request->request_id()};
+  response->set_found(shared().sessions->Cancel(key));
   return End("Cancel", context, absl::OkStatus());
 }
 
 grpc::ServerWriteReactor<v1::ListRequestsResponse>* HocketService::ListRequests(
-    grpc::CallbackServerContext* context, const v1::ListRequestsRequest*) {
+    grpc::CallbackServerContext* context, const v1::ListRequestsRequest* request) {
   absl::StatusOr<Caller> caller = shared().authorizer->Authorize(*context, Scope::kAdmin);
   absl::Status status = caller.status();
-  if (status.ok()) status = NotImplemented("ListRequests");
+  if (status.ok()) status = CheckListRequests(*request);
+  if (status.ok() && request->has_model()) status = FindModel(request->model()).status();
+  if (status.ok()) return StartListRequests(shared(), context, *request);
   return EndStream<v1::ListRequestsResponse>("ListRequests", context, status);
 }
 
@@ -242,31 +248,38 @@ grpc::ServerUnaryReactor* HocketService::GetModel(grpc::CallbackServerContext* c
                                                   const v1::GetModelRequest* request,
                                                   v1::GetModelResponse* response) {
   absl::StatusOr<Admitted> admitted = Admit(*context, Scope::kGenerate, request->model());
-  if (admitted.ok()) *response->mutable_model() = admitted->model->described;
-  return End("GetModel", context, admitted.status());
+  if (!admitted.ok()) return End("GetModel", context, admitted.status());
+  *response->mutable_model() = admitted->model->described;
+  return End("GetModel", context, absl::OkStatus(), admitted->model->parts.metrics);
 }
 
 grpc::ServerUnaryReactor* HocketService::OnTextThread(absl::string_view method,
                                                       grpc::CallbackServerContext* context,
+                                                      Metrics* metrics,
                                                       std::function<absl::Status()> work) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  const bool taken = shared().text_pool->TrySchedule(
-      [reactor, context, method, metrics = shared().metrics, work = std::move(work)] {
+  const bool taken =
+      shared().text_pool->TrySchedule([reactor, context, method, metrics, work = std::move(work)] {
         const absl::Status status = work();
-        metrics->CountRequest(method, StatusLabel(status));
+        metrics->CountRequest(method, status);
         reactor->Finish(EndOf(status, context));
       });
   if (taken) return reactor;
   return End(method, context,
              WithRetryAfter(ReasonError(ErrorReason::kTextQueueFull,
                                         "too many requests wait to be tokenized; try again later"),
-                            kRetryDelay));
+                            kRetryDelay),
+             metrics);
 }
 
 grpc::ServerUnaryReactor* HocketService::End(absl::string_view method,
                                              grpc::CallbackServerContext* context,
-                                             const absl::Status& status) {
-  shared().metrics->CountRequest(method, StatusLabel(status));
+                                             const absl::Status& status, Metrics* metrics) {
+  if (metrics == nullptr) {
+    shared().server_metrics->CountCall(method, status);
+  } else {
+    metrics->CountRequest(method, status);
+  }
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   reactor->Finish(EndOf(status, context));
   return reactor;

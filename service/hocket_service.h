@@ -8,7 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "hocket/v1/hocket.grpc.pb.h"
-#include "service/call.h"
+#include "service/call_parts.h"
 #include "service/caller.h"
 
 namespace hocket {
@@ -72,12 +72,13 @@ class HocketService final : public v1::Hocket::CallbackService {
                                  const std::string& model) const;
   absl::StatusOr<const HostedModel*> FindModel(const std::string& name) const;
 
-  // Runs `work` on a text thread and ends the call with what it returns.
+  // Runs `work` on a text thread and ends the call with what it returns; `metrics` are the model's.
   grpc::ServerUnaryReactor* OnTextThread(absl::string_view method,
-                                         grpc::CallbackServerContext* context,
+                                         grpc::CallbackServerContext* context, Metrics* metrics,
                                          std::function<absl::Status()> work);
+  // `metrics`: of the model that the call was for; null: of none.
   grpc::ServerUnaryReactor* End(absl::string_view method, grpc::CallbackServerContext* context,
-                                const absl::Status& status);
+                                const absl::Status& status, Metrics* metrics = nullptr);
   template <typename Response>
   grpc::ServerWriteReactor<Response>* EndStream(absl::string_view method,
                                                 grpc::CallbackServerContext* context,

@@ -1,6 +1,7 @@
 #include "service/model_text.h"
 
 #include "absl/synchronization/mutex.h"
+#include "runtime/sequence_state.h"
 
 namespace hocket {
 namespace {
@@ -38,6 +39,25 @@ class RuntimeText : public ModelText {
       }
     }
     return grammar_vocabulary_->Compile(kind, text);  // Never changed once made.
+  }
+
+  absl::StatusOr<std::vector<size_t>> TextEnds(
+      const std::shared_ptr<const std::vector<TokenId>>& prompt,
+      const std::shared_ptr<const GenerationSpec>& spec,
+      std::span<const TokenId> tokens) const override {
+    SequenceStart start;
+    start.prompt = prompt;
+    start.spec = spec;
+    SequenceState state(start, &tokenizer_, info_);
+    Outcome outcome;
+    std::vector<size_t> ends;
+    for (const TokenId token : tokens) {
+      const absl::Status status = state.Accept(token, /*logprob=*/0, outcome);
+      if (!status.ok()) return status;
+      ends.push_back(outcome.text.size());
+      if (outcome.finish) break;
+    }
+    return ends;
   }
 
   bool has_chat_template() const override { return chat_template_ != nullptr; }

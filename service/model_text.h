@@ -32,6 +32,14 @@ class ModelText {
   // As GrammarVocabulary::Compile; INVALID_ARGUMENT says what is wrong with `text`.
   virtual absl::StatusOr<std::shared_ptr<const Grammar>> CompileGrammar(
       GrammarKind kind, std::string_view text) const = 0;
+  // Where the text of an answer ends, in bytes, after each of its `tokens`, as far as it has been
+  // released by then (what may become a stop string is held back).
+  virtual absl::StatusOr<std::vector<size_t>> TextEnds(
+      const std::shared_ptr<const std::vector<TokenId>>& /*prompt*/,
+      const std::shared_ptr<const GenerationSpec>& /*spec*/,
+      std::span<const TokenId> /*tokens*/) const {
+    return absl::UnimplementedError("this text does not tell");
+  }
   virtual bool has_chat_template() const = 0;
   // FAILED_PRECONDITION when the model has no chat template.
   virtual absl::StatusOr<std::string> RenderChat(const std::vector<ChatMessage>& messages,

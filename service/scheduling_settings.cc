@@ -23,6 +23,8 @@ absl::StatusOr<PriorityClass> ReadPriority(v1::PriorityClass priority) {
   }
 }
 
+}  // namespace
+
 v1::PriorityClass PriorityOf(PriorityClass priority) {
   switch (priority) {
     case PriorityClass::kInteractive:
@@ -34,8 +36,6 @@ v1::PriorityClass PriorityOf(PriorityClass priority) {
   }
   return v1::PRIORITY_CLASS_UNSPECIFIED;
 }
-
-}  // namespace
 
 absl::StatusOr<SchedulingSettings> ReadScheduling(const v1::SchedulingSettings& in) {
   if (in.cache_salt().size() > kMaxCacheSaltBytes) {

@@ -22,6 +22,7 @@ absl::StatusOr<SchedulingSettings> ReadScheduling(const v1::SchedulingSettings& 
 // The scheduler's salt: tenants meet only in salts that they name.
 std::string CacheSaltOf(const SchedulingSettings& settings, const std::string& tenant);
 
+v1::PriorityClass PriorityOf(PriorityClass priority);
 void EchoScheduling(const SchedulingSettings& settings, v1::EffectiveSettings* out);
 
 }  // namespace hocket

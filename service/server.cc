@@ -21,6 +21,8 @@
 #include "service/hocket_service.h"
 #include "service/hosted_model.h"
 #include "service/metrics_server.h"
+#include "service/server_metrics.h"
+#include "service/session_registry.h"
 
 namespace hocket {
 namespace {
@@ -61,8 +63,9 @@ class GrpcServer final : public Server {
   // In the order in which they need each other: the engines' sinks use the delivery thread and the
   // metrics, the calls use all of them.
   prometheus::Registry registry_;
-  CallRegistry calls_;
-  DeliveryThread delivery_;
+  ServerMetrics server_metrics_{&registry_};
+  SessionRegistry sessions_{settings_.sessions, &delivery_};
+  DeliveryThread delivery_;  // Ends before what it does things for.
   OpenAuthorizer authorizer_{/*may_admin=*/true};
   std::vector<std::unique_ptr<HostedModel>> models_;
   TextPool text_pool_;
@@ -93,7 +96,8 @@ CallParts GrpcServer::PartsOf(HostedModel& model) {
   parts.authorizer = &authorizer_;
   parts.text_pool = &text_pool_;
   parts.delivery = &delivery_;
-  parts.calls = &calls_;
+  parts.server_metrics = &server_metrics_;
+  parts.sessions = &sessions_;
   return parts;
 }
 
@@ -147,6 +151,9 @@ absl::Status GrpcServer::ListenForPages() {
 
 std::string GrpcServer::MetricsPage() {
   for (const auto& model : models_) model->UpdateMetrics();
+  const SessionRegistry::Retained retained = sessions_.retained();
+  server_metrics_.SetRetained(retained.sessions, retained.bytes, retained.expired,
+                              retained.evicted);
   return prometheus::TextSerializer().Serialize(registry_.Collect());
 }
 
@@ -171,6 +178,7 @@ int GrpcServer::Drain(absl::Time deadline) {
 int GrpcServer::Stop(absl::Time deadline) {
   stopped_ = true;
   draining_ = true;
+  sessions_.Drain();
   if (grpc_ == nullptr) return 0;
   grpc_->GetHealthCheckService()->SetServingStatus(false);
   const int ended = Drain(deadline);

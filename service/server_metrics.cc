@@ -19,6 +19,9 @@ prometheus::Counter& LetGo(prometheus::Registry* registry, const char* why) {
 
 ServerMetrics::ServerMetrics(prometheus::Registry* registry)
     : calls_(MetricSeries(registry, {{"model", ""}}), kMethods),
+      invalid_traceparents_(MetricSeries(registry).Counter(
+          "hocket_invalid_traceparents_total",
+          "Calls whose traceparent was not well formed, and taken as absent.")),
       retained_sessions_(MetricSeries(registry).Gauge(
           "hocket_retained_sessions", "Requests kept for clients that may come back.")),
       retained_bytes_(MetricSeries(registry).Gauge(

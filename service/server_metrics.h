@@ -20,6 +20,8 @@ class ServerMetrics {
     calls_.Count(method, status);
   }
 
+  void CountInvalidTraceparent() { invalid_traceparents_.Increment(); }
+
   // Set when the page is read, by one thread at a time: requests that have ended and can still be
   // attached to, the memory of all their answers, and since the start those let go because their
   // time was over or for want of room.
@@ -27,6 +29,7 @@ class ServerMetrics {
 
  private:
   CallCounters calls_;
+  prometheus::Counter& invalid_traceparents_;
   prometheus::Gauge& retained_sessions_;
   prometheus::Gauge& retained_bytes_;
   prometheus::Counter& expired_sessions_;

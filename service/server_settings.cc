@@ -27,6 +27,7 @@ absl::Status ServerSettings::Validate() const {
   if (drain < absl::ZeroDuration()) {
     status.Update(absl::InvalidArgumentError("drain: is negative"));
   }
+  status.Update(sessions.Validate());
   return status;
 }
 

@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "service/session_settings.h"
 
 namespace hocket {
 
@@ -22,6 +23,7 @@ struct ServerSettings {
   int32_t max_text_threads = 2;              // Threads that render chats and tokenize.
   int32_t max_queued_texts = 1024;           // Requests that may wait for one.
   absl::Duration drain = absl::Seconds(30);  // Grace for running requests after the first signal.
+  SessionSettings sessions;                  // What is kept for clients that come back.
   bool prompt_lookup = false;                // Speculation where requests do not say.
   bool log_prompts = false;                  // Prompts and answers in the log's request lines.
   bool reflection = true;                    // The gRPC reflection service, for grpcurl.

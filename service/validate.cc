@@ -8,6 +8,7 @@
 #include "service/constraint.h"
 #include "service/context_settings.h"
 #include "service/field_checks.h"
+#include "service/resume_point.h"
 #include "service/sampling_settings.h"
 #include "service/settings.h"
 
@@ -222,6 +223,8 @@ absl::StatusOr<ValidRequest> Validator::Generate(const v1::GenerateRequest& requ
       CheckInt("stopping.min_new_tokens", spec.stopping.min_new_tokens, 0, *max_new_tokens);
   if (!status.ok()) return status;
 
+  status = CheckOffsets(request, settings->choices.n, *max_new_tokens, spec.sampling.temperature);
+  if (!status.ok()) return status;
   absl::StatusOr<Tokens> resumed = ResumedTokens(request, *max_new_tokens);
   if (!resumed.ok()) return resumed.status();
 

@@ -12,7 +12,7 @@
 #include "service/cli/interrupts.h"
 #include "service/cli/load_runtime.h"
 #include "service/engine_settings.h"
-#include "service/pending_events.h"
+#include "service/event_log.h"
 
 namespace hocket {
 namespace {
@@ -23,7 +23,7 @@ constexpr absl::Duration kInterruptPoll = absl::Milliseconds(50);
 std::vector<CompletionResult> ResultsOf(EventBatch batch, int32_t choices) {
   std::vector<CompletionResult> results(choices);
   for (CompletionResult& result : results) result.finished = *batch.finished;
-  for (Outcome& choice : batch.choices) {
+  for (ChoicePart& choice : batch.choices) {
     CompletionResult& result = results[choice.choice_index];
     result.tokens = std::move(choice.tokens);
     result.scores = std::move(choice.scores);
@@ -89,8 +89,8 @@ absl::StatusOr<CompletionResult> Completion::Collect(
 
 absl::StatusOr<std::vector<CompletionResult>> Completion::CollectChoices(
     const std::function<absl::Status(const Outcome&)>& on_outcome, bool stops_on_interrupt) {
-  PendingEvents events;
-  events.Expect(shape_.choices, shape_.ranked);
+  EventLog log;
+  log.Expect(shape_);
   absl::Duration first_token;
   absl::Status stopped;
   for (bool ended = false; !ended;) {
@@ -99,7 +99,7 @@ absl::StatusOr<std::vector<CompletionResult>> Completion::CollectChoices(
     if (!event) continue;
     if (auto* finished = std::get_if<FinishedEvent>(&*event)) {
       if (finished->finish.reason == FinishReason::kError) stopped.Update(finished->status);
-      events.Add(*finished);
+      log.Add(*finished);
       ended = true;
       continue;
     }
@@ -111,11 +111,12 @@ absl::StatusOr<std::vector<CompletionResult>> Completion::CollectChoices(
       stopped = on_outcome(outcome);
       if (!stopped.ok()) engine_->Cancel(id_);
     }
-    events.Add(std::move(outcome));
+    stopped.Update(log.Add(std::move(outcome)));
   }
   if (!stopped.ok()) return stopped;
   const absl::Duration total = absl::Now() - start_;
-  std::vector<CompletionResult> results = ResultsOf(events.Take(), shape_.choices);
+  LogCursor cursor;
+  std::vector<CompletionResult> results = ResultsOf(log.Read(cursor), shape_.choices);
   for (CompletionResult& result : results) {
     result.first_token = first_token;
     result.total = total;

@@ -134,6 +134,8 @@ class ServeCommand final : public Command {
       server_.metrics_port = metrics->port;
     }
     server_.drain = absl::Seconds(drain_seconds_);
+    server_.sessions.retain = absl::Seconds(retain_seconds_);
+    server_.sessions.slow_reader = absl::Seconds(slow_reader_seconds_);
     server_.prompt_lookup = speculation_ == "prompt-lookup";
     return server_.Validate();
   }
@@ -201,6 +203,22 @@ class ServeCommand final : public Command {
           1, 256);
     limit("--max-queued-texts", server_.max_queued_texts, "Requests that may wait for one of those",
           1, 1 << 20);
+    app.add_option("--retain-seconds", retain_seconds_,
+                   "How long requests with an id are kept for clients that come back, after their "
+                   "end or their client's leaving; 0: not at all")
+        ->check(Number(0, 86400))
+        ->capture_default_str()
+        ->type_name("S");
+    app.add_option("--retain-bytes", server_.sessions.retain_bytes,
+                   "Memory for requests that are kept so; the oldest go first")
+        ->transform(ByteSize())
+        ->capture_default_str()
+        ->type_name("SIZE");
+    app.add_option("--slow-reader-seconds", slow_reader_seconds_,
+                   "Time that a client may take to read what was sent to it")
+        ->check(Number(0.1, 86400))
+        ->capture_default_str()
+        ->type_name("S");
     app.add_option("--max-prompt-bytes", server_.max_prompt_bytes, "Of a request's text or chat")
         ->transform(ByteSize())
         ->capture_default_str()
@@ -222,6 +240,8 @@ class ServeCommand final : public Command {
   std::string speculation_ = "off";
   bool prefix_cache_ = SchedulerSettings().prefix_cache;
   double drain_seconds_ = absl::ToDoubleSeconds(ServerSettings().drain);
+  double retain_seconds_ = absl::ToDoubleSeconds(SessionSettings().retain);
+  double slow_reader_seconds_ = absl::ToDoubleSeconds(SessionSettings().slow_reader);
   std::string log_format_ = "text";
   std::string log_level_ = "info";
 };

@@ -65,7 +65,7 @@ def test_duplicate_request_id_is_refused_and_harms_nobody(server, stub):
     stream = stub.StreamGenerate(request)
     next(stream)
     with pytest.raises(grpc.RpcError) as error:
-        stub.Generate(request)
+        stub.Generate(generate_request("Another text", request_id="twin", stopping=LONG))
     assert error.value.code() == grpc.StatusCode.ALREADY_EXISTS
     next(stream)
     stream.cancel()

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "read_log.h"
 #include "small_model.h"
 
 namespace hocket {
@@ -53,14 +54,14 @@ FinishedEvent Length() {
 
 TEST(AnswerTest, AStreamIsStartedThenPromptScoresThenDeltasThenFinished) {
   const AnswerContext context = ContextOf({.logprobs = true, .prompt_logprobs = true});
-  PendingEvents pending;
-  pending.Add(StartedEvent{.queued = {}, .prompt_tokens = 3, .cached_tokens = 0});
+  ReadLog log;
+  log.Add(StartedEvent{.queued = {}, .prompt_tokens = 3, .cached_tokens = 0});
   Outcome outcome = OutcomeOf({4}, "d");
   outcome.prompt_scores = PromptScores(2);
-  pending.Add(std::move(outcome));
-  pending.Add(Length());
+  log.Add(std::move(outcome));
+  log.Add(Length());
 
-  const auto messages = StreamAnswer().Messages(pending.Take(), context);
+  const auto messages = StreamAnswer().Messages(log.Take(), context);
   ASSERT_EQ(messages.size(), 4u);
   EXPECT_EQ(messages[0].started().request_id(), "id");
   EXPECT_EQ(messages[1].prompt_scores().scores_size(), 3);
@@ -75,10 +76,10 @@ TEST(AnswerTest, AStreamIsStartedThenPromptScoresThenDeltasThenFinished) {
 }
 
 TEST(AnswerTest, MergedOutcomesLoseNothing) {
-  PendingEvents pending;
-  for (int i = 0; i < 100; ++i) pending.Add(OutcomeOf({i}, std::string(1, 'a' + i % 26)));
-  const EventBatch batch = pending.Take();
-  EXPECT_TRUE(pending.empty());
+  ReadLog log;
+  for (int i = 0; i < 100; ++i) log.Add(OutcomeOf({i}, std::string(1, 'a' + i % 26)));
+  const EventBatch batch = log.Take();
+  EXPECT_TRUE(log.empty());
   ASSERT_EQ(batch.choices.size(), 1u);
   EXPECT_EQ(batch.choices[0].tokens.size(), 100u);
   EXPECT_EQ(batch.choices[0].scores.size(), 100u);
@@ -89,30 +90,38 @@ TEST(AnswerTest, MergedOutcomesLoseNothing) {
 TEST(AnswerTest, LongPromptsScoresComeInSeveralMessagesAndTheFirstTokenOnce) {
   const AnswerContext context = ContextOf({.prompt_logprobs = true});
   StreamAnswer answer;
+  ReadLog log;
+  const size_t count = kMessageLimits.prompt_scores + 5;
+  int messages = 0;
   int scores = 0;
   int without_logprob = 0;
-  for (int batch = 0; batch < 2; ++batch) {
-    PendingEvents pending;
+  for (int chunk = 0; chunk < 2; ++chunk) {
     Outcome outcome;
-    outcome.prompt_scores = PromptScores(StreamAnswer::kScoresPerMessage + 5);
-    pending.Add(std::move(outcome));
-    const auto messages = answer.Messages(pending.Take(), context);
-    EXPECT_EQ(messages.size(), 2u);
-    for (const auto& message : messages) {
-      for (const auto& score : message.prompt_scores().scores()) {
-        ++scores;
-        without_logprob += score.has_logprob() ? 0 : 1;
+    outcome.prompt_scores = PromptScores(count);
+    log.Add(std::move(outcome));
+    if (chunk == 1) log.Add(OutcomeOf({4}, "d"));
+    while (!log.empty()) {
+      for (const auto& message : answer.Messages(log.Take(), context)) {
+        ++messages;
+        if (message.has_delta()) {
+          EXPECT_EQ(scores, 2 * static_cast<int>(count) + 1);
+        }
+        for (const auto& score : message.prompt_scores().scores()) {
+          ++scores;
+          without_logprob += score.has_logprob() ? 0 : 1;
+        }
       }
     }
   }
-  EXPECT_EQ(scores, 2 * (static_cast<int>(StreamAnswer::kScoresPerMessage) + 5) + 1);
+  EXPECT_EQ(messages, 5);
+  EXPECT_EQ(scores, 2 * static_cast<int>(count) + 1);
   EXPECT_EQ(without_logprob, 1);
 }
 
 TEST(AnswerTest, TokenIdsAndPiecesComeAsAsked) {
-  PendingEvents pending;
-  pending.Add(OutcomeOf({4}, "d"));
-  const EventBatch batch = pending.Take();
+  ReadLog log;
+  log.Add(OutcomeOf({4}, "d"));
+  const EventBatch batch = log.Take();
   const auto bare = GenerateAnswer(batch, ContextOf({}, {.token_ids = false}));
   EXPECT_EQ(bare.choices(0).token_ids_size(), 0);
   EXPECT_FALSE(bare.choices(0).logprobs(0).has_piece());
@@ -123,17 +132,18 @@ TEST(AnswerTest, TokenIdsAndPiecesComeAsAsked) {
 }
 
 TEST(AnswerTest, TheStopThatMatchedIsNamed) {
-  PendingEvents pending;
+  ReadLog log;
   FinishedEvent event;
   event.finish = {.reason = FinishReason::kStopString, .stop_string = "END", .stop_token = {}};
-  pending.Add(event);
-  const auto by_string = GenerateAnswer(pending.Take(), ContextOf({}));
+  log.Add(event);
+  const auto by_string = GenerateAnswer(log.Take(), ContextOf({}));
   EXPECT_EQ(by_string.choices(0).finish_reason(), v1::FINISH_REASON_STOP_STRING);
   EXPECT_EQ(by_string.choices(0).stop_string(), "END");
   EXPECT_FALSE(by_string.choices(0).has_stop_token());
   event.finish = {.reason = FinishReason::kStopToken, .stop_string = "", .stop_token = 0};
-  pending.Add(event);
-  const auto by_token = GenerateAnswer(pending.Take(), ContextOf({}));
+  ReadLog other;
+  other.Add(event);
+  const auto by_token = GenerateAnswer(other.Take(), ContextOf({}));
   EXPECT_TRUE(by_token.choices(0).has_stop_token());
   EXPECT_FALSE(by_token.choices(0).has_stop_string());
 }
@@ -148,11 +158,11 @@ TEST(AnswerTest, EveryFinishReasonHasItsOwnValue) {
 }
 
 TEST(AnswerTest, AScoreSumsItsTokens) {
-  PendingEvents pending;
+  ReadLog log;
   Outcome outcome;
   outcome.prompt_scores = PromptScores(2);
-  pending.Add(std::move(outcome));
-  const auto score = ScoreAnswer(pending.Take(), ContextOf({.prompt_logprobs = true}));
+  log.Add(std::move(outcome));
+  const auto score = ScoreAnswer(log.Take(), ContextOf({.prompt_logprobs = true}));
   EXPECT_EQ(score.scores_size(), 3);
   EXPECT_FALSE(score.scores(0).has_rank());
   EXPECT_DOUBLE_EQ(score.total_logprob(), -4);

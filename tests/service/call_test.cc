@@ -2,13 +2,13 @@
 
 #include <gtest/gtest.h>
 
-#include <condition_variable>
 #include <future>
-#include <mutex>
+#include <string>
 #include <vector>
 
+#include "absl/time/clock.h"
 #include "service/status.h"
-#include "small_model.h"
+#include "session_rig.h"
 
 namespace hocket {
 namespace {
@@ -24,266 +24,139 @@ class Gate {
   std::shared_future<void> open_ = opened_.get_future().share();
 };
 
-// A reader that takes the next batch only when told to.
-class SlowCall : public Call {
- public:
-  SlowCall(const CallParts& parts, bool streams)
-      : Call(parts, "Test", streams, absl::InfiniteFuture()) {}
-
-  using Call::BatchSent;
-
-  std::string id() const { return context().request.request_id; }
-
-  std::vector<EventBatch> WaitForBatches(size_t count) {
-    std::unique_lock lock(mutex_);
-    arrived_.wait_for(lock, std::chrono::seconds(20), [&] { return batches_.size() >= count; });
-    return batches_;
-  }
-  std::optional<absl::Status> end() {
-    std::lock_guard lock(mutex_);
-    return end_;
-  }
-
- protected:
-  void Send(EventBatch batch, std::optional<absl::Status> end) override {
-    std::lock_guard lock(mutex_);
-    batches_.push_back(std::move(batch));
-    end_ = std::move(end);
-    arrived_.notify_all();
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable arrived_;
-  std::vector<EventBatch> batches_;
-  std::optional<absl::Status> end_;
-};
-
 class CallTest : public testing::Test {
  protected:
-  static SchedulerSettings Settings() {
-    SchedulerSettings settings;
-    settings.total_blocks = 26;
-    settings.max_context_tokens = 512;
-    return settings;
-  }
-
-  absl::StatusOr<ValidRequest> ValidText(const std::string& text, int32_t max_new_tokens) {
-    v1::GenerateRequest request;
-    request.set_text(text);
-    request.set_request_id("call");
-    request.mutable_stopping()->set_max_new_tokens(max_new_tokens);
-    return validator_.Generate(request);
+  // A call whose validation waits for go_on_.
+  std::shared_ptr<TestCall> StartHeld(const v1::GenerateRequest& request) {
+    auto call = rig_.Start(request, {}, [this, request]() -> absl::StatusOr<ValidRequest> {
+      running_.Notify();
+      go_on_.WaitForNotification();
+      return rig_.validator.Generate(request);
+    });
+    running_.WaitForNotification();
+    return call;
   }
 
   Gate running_, go_on_;  // Outlive the threads that wait for them.
-  ByteText text_;
-  LetterExecutor executor_;
-  prometheus::Registry registry_;
-  Metrics metrics_{&registry_, SmallModelInfo()};
-  Validator validator_{"small", SmallModelInfo(), &text_, 1 << 20};
-  DeliveryThread delivery_;
-  Engine engine_{Settings(), &executor_, &metrics_};
-  TextPool text_pool_{1, 1};
-  CallRegistry calls_;
-  CallParts parts_{&engine_, &validator_, &text_, &text_pool_, &delivery_, &metrics_, &calls_};
+  SessionRig rig_{SessionSettings(), /*max_queued_texts=*/1};
 };
 
-TEST_F(CallTest, WhileAReaderIsSlowOutcomesAreMergedAndNoneIsLost) {
-  auto call = std::make_shared<SlowCall>(parts_, /*streams=*/true);
-  call->OnStarted({});
-  ASSERT_EQ(call->WaitForBatches(1).size(), 1u);
-  for (TokenId token = 0; token < 1000; ++token) {
-    Outcome outcome;
-    outcome.tokens = {token};
-    outcome.text = "x";
-    call->OnOutcome(std::move(outcome));
-  }
-  EXPECT_EQ(call->WaitForBatches(1).size(), 1u);  // The first is still on its way.
-  call->BatchSent();
-  const std::vector<EventBatch> batches = call->WaitForBatches(2);
-  ASSERT_EQ(batches.size(), 2u);
-  EXPECT_EQ(batches[1].choices[0].tokens.size(), 1000u);
-  EXPECT_EQ(batches[1].choices[0].text.size(), 1000u);
-  FinishedEvent finished;
-  call->OnFinished(finished);
-  call->BatchSent();
-  EXPECT_TRUE(call->WaitForBatches(3)[2].ends());
-  EXPECT_EQ(call->end(), absl::OkStatus());
-}
-
 TEST_F(CallTest, ACallThatDoesNotStreamDeliversOnce) {
-  auto call = std::make_shared<SlowCall>(parts_, /*streams=*/false);
-  call->Start("call", [this] { return ValidText("hi", 20); });
-  const std::vector<EventBatch> batches = call->WaitForBatches(1);
-  ASSERT_EQ(batches.size(), 1u);
-  EXPECT_TRUE(batches[0].started && batches[0].finished);
-  EXPECT_EQ(batches[0].choices[0].text, LettersAfter(3, 20));
+  const ReadAnswer answer = rig_.Start(Named("", 20), {.streams = false})->WaitForEnd();
+  EXPECT_EQ(answer.batches, 1u);
+  EXPECT_TRUE(answer.started && answer.finished);
+  EXPECT_EQ(answer.texts.at(0), LettersAfter(3, 20));
 }
 
 TEST_F(CallTest, SeveralChoicesEachHaveTheirOwnTextAndEnd) {
-  auto call = std::make_shared<SlowCall>(parts_, /*streams=*/false);
-  call->Start("call", [this] {
-    v1::GenerateRequest request;
-    request.set_text("hi");
-    request.mutable_choices()->set_n(3);
-    request.mutable_stopping()->set_max_new_tokens(20);
-    return validator_.Generate(request);
-  });
-  const EventBatch batch = call->WaitForBatches(1)[0];
-  ASSERT_EQ(batch.choices.size(), 3u);
+  v1::GenerateRequest request = Named("", 20);
+  request.mutable_choices()->set_n(3);
+  const ReadAnswer answer = rig_.Start(request)->WaitForEnd();
+  ASSERT_EQ(answer.texts.size(), 3u);
   for (int32_t i = 0; i < 3; ++i) {
-    EXPECT_EQ(batch.choices[i].choice_index, i);
-    EXPECT_EQ(batch.choices[i].text, LettersAfter(3, 20, i));
-    ASSERT_TRUE(batch.choices[i].finish);
-    EXPECT_EQ(batch.choices[i].finish->reason, FinishReason::kLength);
+    EXPECT_EQ(answer.texts.at(i), LettersAfter(3, 20, i));
+    EXPECT_EQ(answer.ends.at(i), FinishReason::kLength);
   }
-  EXPECT_EQ(batch.finished->usage.generated_tokens, 60);
+  EXPECT_EQ(answer.finished->usage.generated_tokens, 60);
 }
 
 TEST_F(CallTest, TheBestOfSeveralAreToldAndNoOther) {
-  auto call = std::make_shared<SlowCall>(parts_, /*streams=*/false);
-  call->Start("call", [this] {
-    v1::GenerateRequest request;
-    request.set_text("hi");
-    request.mutable_choices()->set_n(2);
-    request.mutable_choices()->set_best_of(4);
-    request.mutable_stopping()->set_max_new_tokens(5);
-    return validator_.Generate(request);
-  });
-  const EventBatch batch = call->WaitForBatches(1)[0];
-  ASSERT_EQ(batch.choices.size(), 2u);
-  EXPECT_EQ(batch.choices[0].text, LettersAfter(3, 5, 2));
-  EXPECT_EQ(batch.choices[0].finish->score, LetterLogprob(2));
-  EXPECT_EQ(batch.choices[1].text, LettersAfter(3, 5, 1));
-  EXPECT_EQ(batch.finished->usage.generated_tokens, 20);
+  v1::GenerateRequest request = Named("", 5);
+  request.mutable_choices()->set_n(2);
+  request.mutable_choices()->set_best_of(4);
+  const ReadAnswer answer = rig_.Start(request)->WaitForEnd();
+  ASSERT_EQ(answer.texts.size(), 2u);
+  EXPECT_EQ(answer.texts.at(0), LettersAfter(3, 5, 2));
+  EXPECT_EQ(answer.texts.at(1), LettersAfter(3, 5, 1));
+  EXPECT_EQ(answer.finished->usage.generated_tokens, 20);
 }
 
 TEST_F(CallTest, GuessesChangeNothing) {
-  std::vector<std::string> texts;
+  v1::GenerateRequest request = Named("", 100);
+  request.set_text("abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz");
   for (const bool guesses : {false, true}) {
-    auto call = std::make_shared<SlowCall>(parts_, /*streams=*/false);
-    call->Start("call", [this, guesses] {
-      v1::GenerateRequest request;
-      request.set_text("abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz");
-      request.mutable_speculation()->set_prompt_lookup(guesses);
-      request.mutable_stopping()->set_max_new_tokens(100);
-      return validator_.Generate(request);
-    });
-    texts.push_back(call->WaitForBatches(1)[0].choices[0].text);
+    request.mutable_speculation()->set_prompt_lookup(guesses);
+    EXPECT_EQ(rig_.Start(request)->WaitForEnd().texts.at(0), LettersAfter(53, 100));
   }
-  EXPECT_EQ(texts[0], LettersAfter(53, 100));
-  EXPECT_EQ(texts[1], texts[0]);
-  EXPECT_GT(engine_.Stats().accepted_draft_tokens, 0);
-}
-
-TEST_F(CallTest, ARefusedRequestNeverReachesTheEngine) {
-  auto call = std::make_shared<SlowCall>(parts_, /*streams=*/true);
-  call->Start("call", [] { return absl::InvalidArgumentError("field: wrong"); });
-  EXPECT_TRUE(call->WaitForBatches(1)[0].refused.has_value());
-  EXPECT_TRUE(absl::IsInvalidArgument(*call->end()));
+  EXPECT_GT(rig_.engine.Stats().accepted_draft_tokens, 0);
 }
 
 TEST_F(CallTest, AClientThatLeavesBeforeSubmissionIsNotServed) {
-  auto call = std::make_shared<SlowCall>(parts_, /*streams=*/true);
-  call->Start("call", [&]() -> absl::StatusOr<ValidRequest> {
-    running_.Notify();
-    go_on_.WaitForNotification();
-    return ValidText("hi", 400);
-  });
-  running_.WaitForNotification();
+  const auto call = StartHeld(Named("", 400));
   call->ClientGone();
   go_on_.Notify();
-  EXPECT_TRUE(call->WaitForBatches(1)[0].refused.has_value());
-  EXPECT_TRUE(absl::IsCancelled(*call->end()));
+  EXPECT_TRUE(absl::IsCancelled(*call->WaitForEnd().status));
+  EXPECT_EQ(rig_.executor.draws, 0);
+}
+
+TEST_F(CallTest, WhoLeavesWhileItIsTokenizedDoesNotEndItForOthers) {
+  const auto first = StartHeld(Named("one", 30));
+  const auto second = rig_.Start(Named("one", 30));
+  first->ClientGone();
+  go_on_.Notify();
+  EXPECT_TRUE(absl::IsCancelled(*first->WaitForEnd().status));
+  EXPECT_EQ(second->WaitForEnd().texts.at(0), LettersAfter(3, 30));
 }
 
 TEST_F(CallTest, AClientThatLeavesEndsTheRequest) {
-  executor_.step_ms = 2;
-  auto call = std::make_shared<SlowCall>(parts_, /*streams=*/false);
-  call->Start("call", [this] { return ValidText("hi", 400); });
-  while (engine_.Stats().running_sequences == 0) absl::SleepFor(absl::Milliseconds(1));
+  rig_.executor.step_ms = 2;
+  const auto call = rig_.Start(Named("", 400), {.streams = false});
+  while (rig_.engine.Stats().running_sequences == 0) absl::SleepFor(absl::Milliseconds(1));
   call->ClientGone();
-  const std::vector<EventBatch> batches = call->WaitForBatches(1);
-  ASSERT_TRUE(batches[0].finished);
-  EXPECT_EQ(batches[0].finished->finish.reason, FinishReason::kCancelled);
-  EXPECT_LT(batches[0].choices[0].tokens.size(), 400u);
-  EXPECT_TRUE(absl::IsCancelled(*call->end()));
-}
-
-// A duplicate must not be able to end the request that owns the id.
-TEST_F(CallTest, ADuplicateThatLeavesDoesNotCancelTheFirst) {
-  executor_.step_ms = 1;
-  auto first = std::make_shared<SlowCall>(parts_, /*streams=*/false);
-  first->Start("call", [this] { return ValidText("hi", 50); });
-  while (engine_.Stats().running_sequences == 0) absl::SleepFor(absl::Milliseconds(1));
-  auto second = std::make_shared<SlowCall>(parts_, /*streams=*/false);
-  second->Start("call", [this] { return ValidText("hi", 50); });
-  second->WaitForBatches(1);
-  EXPECT_TRUE(absl::IsAlreadyExists(*second->end()));
-  second->ClientGone();
-  EXPECT_EQ(first->WaitForBatches(1)[0].choices[0].tokens.size(), 50u);
+  const ReadAnswer answer = call->WaitForEnd();
+  ASSERT_TRUE(answer.finished);
+  EXPECT_EQ(answer.finished->finish.reason, FinishReason::kCancelled);
+  EXPECT_TRUE(absl::IsCancelled(*answer.status));
+  EXPECT_LT(rig_.executor.draws, 400);
 }
 
 TEST_F(CallTest, ACallThatIsStillTokenizedIsFoundByCancelAndKeepsItsId) {
-  auto call = std::make_shared<SlowCall>(parts_, /*streams=*/true);
-  call->Start("call", [&]() -> absl::StatusOr<ValidRequest> {
-    running_.Notify();
-    go_on_.WaitForNotification();
-    return ValidText("hi", 400);
-  });
-  running_.WaitForNotification();
-  auto second = std::make_shared<SlowCall>(parts_, /*streams=*/true);
-  second->Start("call", [this] { return ValidText("hi", 1); });
-  second->WaitForBatches(1);
-  EXPECT_TRUE(absl::IsAlreadyExists(*second->end()));
-  EXPECT_TRUE(calls_.Cancel("call"));
+  const auto call = StartHeld(Named("one", 400));
+  EXPECT_TRUE(absl::IsAlreadyExists(*rig_.Start(Named("one", 1))->WaitForEnd().status));
+  EXPECT_TRUE(rig_.sessions.Cancel({.tenant = "", .request_id = "one"}));
   go_on_.Notify();
-  call->WaitForBatches(1);
-  EXPECT_TRUE(absl::IsCancelled(*call->end()));
-  EXPECT_EQ(executor_.live_sequences, 0);
-  EXPECT_FALSE(calls_.Cancel("call"));
+  EXPECT_TRUE(absl::IsCancelled(*call->WaitForEnd().status));
+  EXPECT_EQ(rig_.executor.draws, 0);
+  EXPECT_FALSE(rig_.sessions.Cancel({.tenant = "", .request_id = "one"}));
+  EXPECT_TRUE(absl::IsCancelled(*rig_.Start(Named("one", 400))->WaitForEnd().status))
+      << "it was cancelled for good";
 }
 
 TEST_F(CallTest, ARequestWithoutAnIdIsFoundByTheOneMadeForIt) {
-  executor_.step_ms = 2;
-  auto call = std::make_shared<SlowCall>(parts_, /*streams=*/true);
-  call->Start("", [this] { return ValidText("hi", 400); });
-  call->WaitForBatches(1);
-  EXPECT_TRUE(calls_.Cancel(call->id()));
-  call->BatchSent();
-  while (!call->end()) {
-    absl::SleepFor(absl::Milliseconds(1));
-    call->BatchSent();
-  }
-  EXPECT_TRUE(absl::IsCancelled(*call->end()));
+  rig_.executor.step_ms = 2;
+  const auto call = rig_.Start(Named("", 400));
+  call->WaitForTokens(1);
+  EXPECT_TRUE(rig_.sessions.Cancel({.tenant = "", .request_id = call->request_id()}));
+  EXPECT_TRUE(absl::IsCancelled(*call->WaitForEnd().status));
+}
+
+TEST_F(CallTest, ABadIdIsRefused) {
+  EXPECT_TRUE(
+      absl::IsInvalidArgument(*rig_.Start(Named(std::string(129, 'x'), 5))->WaitForEnd().status));
 }
 
 TEST_F(CallTest, OnlyAFullLineIsWorthAnotherTry) {
-  auto call = std::make_shared<SlowCall>(parts_, /*streams=*/true);
-  call->Start("call", [this]() -> absl::StatusOr<ValidRequest> {
-    absl::StatusOr<ValidRequest> valid = ValidText("hi", 1);
-    valid->prompt = std::make_shared<const std::vector<TokenId>>(500, 1);  // 32 blocks.
+  const auto call = rig_.Start(Named("one", 1), {}, [this]() -> absl::StatusOr<ValidRequest> {
+    absl::StatusOr<ValidRequest> valid = rig_.validator.Generate(Named("one", 1));
+    valid->prompt = std::make_shared<const std::vector<TokenId>>(500, 1);
+    valid->shape.sequences = 64;  // Too many to run at once.
     return valid;
   });
-  call->WaitForBatches(1);
-  EXPECT_TRUE(absl::IsResourceExhausted(*call->end())) << *call->end();
-  EXPECT_EQ(RetryAfter(*call->end()), std::nullopt);
+  const ReadAnswer answer = call->WaitForEnd();
+  EXPECT_TRUE(absl::IsResourceExhausted(*answer.status)) << *answer.status;
+  EXPECT_EQ(RetryAfter(*answer.status), std::nullopt);
 }
 
 TEST_F(CallTest, AFullTextPoolRefusesAtOnce) {
-  ASSERT_TRUE(text_pool_.TrySchedule([&] {
-    running_.Notify();
-    go_on_.WaitForNotification();
-  }));
-  running_.WaitForNotification();
-  ASSERT_TRUE(text_pool_.TrySchedule([] {}));
-  auto call = std::make_shared<SlowCall>(parts_, /*streams=*/true);
-  call->Start("call", [this] { return ValidText("hi", 5); });
-  call->WaitForBatches(1);
-  EXPECT_TRUE(absl::IsResourceExhausted(*call->end()));
-  EXPECT_NE(RetryAfter(*call->end()), std::nullopt);
+  const auto held = StartHeld(Named("", 5));
+  ASSERT_TRUE(rig_.text_pool.TrySchedule([] {}));
+  const ReadAnswer answer = rig_.Start(Named("one", 5))->WaitForEnd();
+  EXPECT_TRUE(absl::IsResourceExhausted(*answer.status));
+  EXPECT_NE(RetryAfter(*answer.status), std::nullopt);
   go_on_.Notify();
+  EXPECT_EQ(*held->WaitForEnd().status, absl::OkStatus());
+  EXPECT_EQ(*rig_.Start(Named("one", 5))->WaitForEnd().status, absl::OkStatus())
+      << "the id is free again";
 }
 
 }  // namespace

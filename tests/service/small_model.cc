@@ -1,6 +1,7 @@
 #include "small_model.h"
 
 #include <algorithm>
+#include <numeric>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -54,6 +55,14 @@ absl::StatusOr<std::string> ByteText::Decode(std::span<const TokenId> tokens,
   return text;
 }
 
+absl::StatusOr<std::vector<size_t>> ByteText::TextEnds(
+    const std::shared_ptr<const std::vector<TokenId>>& /*prompt*/,
+    const std::shared_ptr<const GenerationSpec>& /*spec*/, std::span<const TokenId> tokens) const {
+  std::vector<size_t> ends(tokens.size());
+  std::iota(ends.begin(), ends.end(), 1);
+  return ends;
+}
+
 absl::StatusOr<std::shared_ptr<const Grammar>> ByteText::CompileGrammar(
     GrammarKind kind, std::string_view text) const {
   return absl::InvalidArgumentError(
@@ -81,8 +90,11 @@ absl::Status LetterExecutor::Execute(const StepPlan& plan, StepResult& result) {
   if (step_ms > 0) absl::SleepFor(absl::Milliseconds(step_ms.load()));
   for (SequenceId id : plan.ends) sequences_.erase(id);
   for (const SequenceStart& start : plan.starts) {
-    sequences_[start.sequence] = {
-        .spec = start.spec, .prompt = start.prompt, .choice_index = start.choice_index};
+    const size_t resumed = start.resumed == nullptr ? 0 : start.resumed->size();
+    sequences_[start.sequence] = {.spec = start.spec,
+                                  .prompt = start.prompt,
+                                  .choice_index = start.choice_index,
+                                  .generated = static_cast<int32_t>(resumed)};
   }
   for (const PlanRow& row : plan.rows) {
     result.outcomes.push_back(RunRow(plan, row, sequences_.at(row.sequence)));
@@ -129,6 +141,7 @@ void LetterExecutor::Draw(Sequence& sequence, int32_t place, Outcome& outcome) c
   outcome.text.push_back(static_cast<char>(token));
   if (output.logprobs) outcome.scores.push_back(ScoreOf(token, output.top_logprobs));
   ++sequence.generated;
+  ++draws;
   const StoppingSettings& stopping = sequence.spec->stopping;
   if (std::ranges::count(stopping.stop_tokens, token) > 0) {
     outcome.text.pop_back();

@@ -34,6 +34,10 @@ class ByteText : public ModelText {
   absl::StatusOr<std::string> Decode(std::span<const TokenId> tokens,
                                      bool skip_special_tokens) const override;
   std::optional<std::string> IdToPiece(TokenId token) const override;
+  absl::StatusOr<std::vector<size_t>> TextEnds(
+      const std::shared_ptr<const std::vector<TokenId>>& prompt,
+      const std::shared_ptr<const GenerationSpec>& spec,
+      std::span<const TokenId> tokens) const override;
   // No grammar is any good here.
   absl::StatusOr<std::shared_ptr<const Grammar>> CompileGrammar(
       GrammarKind kind, std::string_view text) const override;
@@ -51,6 +55,7 @@ class LetterExecutor : public Executor {
   std::atomic<int> step_ms = 0;         // How long a step takes.
   std::atomic<int> live_sequences = 0;  // Whose state is held.
   std::atomic<bool> fail_rows = false;  // Every row fails.
+  mutable std::atomic<int> draws = 0;   // Tokens drawn, ever.
   std::atomic<int> ahead = 0;           // Letters that this model is ahead of others.
 
  private:
