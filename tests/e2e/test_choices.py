@@ -116,11 +116,12 @@ def test_best_of_returns_the_likeliest_in_falling_order(stub):
 @pytest.mark.parametrize("choices", [{"n": 4}, {"n": 2, "best_of": 4}])
 def test_cancel_ends_every_choice_that_had_not_ended(server, stub, choices):
     events = []
-    stream = stub.StreamGenerate(request(request_id="several", choices=choices, stopping=LONG))
+    name = f"several of {choices}"
+    stream = stub.StreamGenerate(request(request_id=name, choices=choices, stopping=LONG))
     events.append(next(stream))
     if "best_of" not in choices:
         events += [next(stream), next(stream)]
-    assert stub.Cancel(hocket_pb2.CancelRequest(request_id="several")).found
+    assert stub.Cancel(hocket_pb2.CancelRequest(request_id=name)).found
     with pytest.raises(grpc.RpcError) as error:
         for event in stream:
             events.append(event)
