@@ -16,12 +16,13 @@
 #include <utility>
 
 #include "absl/time/clock.h"
+#include "service/log_event.h"
 
 namespace hocket {
 namespace {
 
 constexpr int kEventsAtATime = 128;
-constexpr int kLookMs = 1000;  // Between two looks at the heap, when nothing happens.
+constexpr int kLookMs = 250;  // Between two looks at calls and memory, when nothing happens.
 // Of a listener before connections that ended are counted again.
 constexpr int kAcceptsAtATime = 64;
 // While the process has no descriptor left.
@@ -137,6 +138,7 @@ void ConnectionGate::Run() {
   epoll_event events[kEventsAtATime];
   while (!closing_) {
     const int count = epoll_wait(epoll_.number(), events, kEventsAtATime, kLookMs);
+    EndThoseWithTooManyCalls();
     trim_.Look(absl::Now());
     for (int i = 0; i < count; ++i) {
       const uint64_t about = events[i].data.u64;
@@ -194,7 +196,8 @@ void ConnectionGate::Take(Descriptor socket, const PeerAddress& peer, int listen
   SetOption(socket.number(), IPPROTO_TCP, TCP_NODELAY, 1);
   SetOption(socket.number(), IPPROTO_TCP, TCP_USER_TIMEOUT,
             static_cast<int>(absl::ToInt64Milliseconds(limits_.acknowledge)));
-  connections_.emplace(number, Connection{std::move(watched), peer});
+  connections_.emplace(number,
+                       Connection{std::move(watched), peer, CallRateWatch::Meter(absl::Now())});
   ++by_peer_[peer];
   ++open_connections_;
   grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters parameters;
@@ -208,6 +211,22 @@ void ConnectionGate::Refuse(Descriptor socket) {
   // Reset rather than finished: nothing of it stays in the kernel.
   const linger at_once = {.l_onoff = 1, .l_linger = 0};
   setsockopt(socket.number(), SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+}
+
+void ConnectionGate::EndThoseWithTooManyCalls() {
+  const absl::Time now = absl::Now();
+  if (now < next_look_ || connections_.empty()) return;
+  next_look_ = now + CallRateWatch::kPeriod;
+  std::vector<CallRateWatch::Connection> open;
+  for (auto& [number, connection] : connections_) open.push_back({number, &connection.calls});
+  for (const int number : call_rates_.Look(open, now)) {
+    ++ended_connections_;
+    LogEvent("connection_ended")
+        .Text("peer", PeerName(number))
+        .Text("because", "it opens calls faster than --max-connection-calls-per-second")
+        .Write(LogEvent::Level::kWarning);
+    shutdown(number, SHUT_RDWR);  // gRPC sees its end, and so does this thread.
+  }
 }
 
 void ConnectionGate::Forget(int watched) {

@@ -24,6 +24,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "service/call_rate_watch.h"
 #include "service/descriptor.h"
 #include "service/heap_trim.h"
 #include "service/listening_sockets.h"
@@ -33,6 +34,8 @@ namespace hocket {
 struct ConnectionLimits {
   int32_t max_connections = 4096;
   int32_t max_connections_per_address = 0;  // Of one peer; 0: as many as there may be.
+  // On one connection, a second; one that opens more is ended.
+  int32_t max_calls_per_second = 2000;
   // What was sent and is not acknowledged for so long ends a connection.
   absl::Duration acknowledge = absl::Seconds(20);
 };
@@ -58,15 +61,18 @@ class ConnectionGate {
 
   int32_t open_connections() const { return open_connections_; }
   int64_t refused_connections() const { return refused_connections_; }
+  int64_t ended_connections() const { return ended_connections_; }  // For too many calls.
 
  private:
   using PeerAddress = std::array<uint8_t, 16>;  // IPv4 mapped into IPv6.
   struct Connection {
     Descriptor watched;
     PeerAddress peer;
+    CallRateWatch::Meter calls;
   };
 
-  explicit ConnectionGate(const ConnectionLimits& limits) : limits_(limits) {}
+  explicit ConnectionGate(const ConnectionLimits& limits)
+      : limits_(limits), call_rates_(limits.max_calls_per_second) {}
   absl::Status Prepare(const std::string& host, int32_t port);
   void Run();
   void AcceptFrom(int listener);
@@ -74,6 +80,7 @@ class ConnectionGate {
   void Refuse(Descriptor socket);
   void Forget(int watched);
   void CloseListeners();
+  void EndThoseWithTooManyCalls();
   void Wake();
 
   const ConnectionLimits limits_;
@@ -87,11 +94,14 @@ class ConnectionGate {
   std::atomic<bool> closing_ = false;
   std::atomic<int32_t> open_connections_ = 0;
   std::atomic<int64_t> refused_connections_ = 0;
+  std::atomic<int64_t> ended_connections_ = 0;
 
   // The thread's own:
   std::unordered_map<int, Connection> connections_;  // By the watched descriptor.
   std::map<PeerAddress, int32_t> by_peer_;           // How many; none for 0.
-  HeapTrim trim_;                                    // Of what connections used.
+  CallRateWatch call_rates_;
+  absl::Time next_look_ = absl::InfinitePast();
+  HeapTrim trim_;  // Of what connections used.
 
   std::mutex mutex_;
   std::condition_variable stopped_accepting_;

@@ -20,6 +20,8 @@ DoorMetrics::DoorMetrics(prometheus::Registry* registry)
           series_.Gauge("hocket_max_connections", "Connections of clients that may be open.")),
       refused_(series_.Counter("hocket_connections_refused_total",
                                "Connections closed at once, for as many were open as may be.")),
+      ended_(series_.Counter("hocket_connections_ended_total",
+                             "Connections ended because calls were opened on them too fast.")),
       certificate_expiry_(
           series_.Gauge("hocket_tls_certificate_expiry_seconds",
                         "When the server's certificate expires, as Unix time; +Inf without one.")) {
@@ -29,11 +31,13 @@ DoorMetrics::DoorMetrics(prometheus::Registry* registry)
   }
 }
 
-void DoorMetrics::SetConnections(int64_t open, int64_t limit, int64_t refused_so_far) {
+void DoorMetrics::SetConnections(int64_t open, int64_t limit, int64_t refused_so_far,
+                                 int64_t ended_so_far) {
   std::lock_guard lock(mutex_);
   connections_.Set(static_cast<double>(open));
   max_connections_.Set(static_cast<double>(limit));
   RaiseTo(refused_, refused_so_far);
+  RaiseTo(ended_, ended_so_far);
 }
 
 void DoorMetrics::SetCertificateExpiry(absl::Time expires) {

@@ -16,7 +16,7 @@ class DoorMetrics {
  public:
   explicit DoorMetrics(prometheus::Registry* registry);
 
-  void SetConnections(int64_t open, int64_t limit, int64_t refused_so_far);
+  void SetConnections(int64_t open, int64_t limit, int64_t refused_so_far, int64_t ended_so_far);
   void SetCertificateExpiry(absl::Time expires);  // InfiniteFuture without one.
   // `what` is "config", "tls" or "api_keys".
   void CountReload(absl::string_view what, bool ok);
@@ -26,6 +26,7 @@ class DoorMetrics {
   prometheus::Gauge& connections_;
   prometheus::Gauge& max_connections_;
   prometheus::Counter& refused_;
+  prometheus::Counter& ended_;
   prometheus::Gauge& certificate_expiry_;
   std::mutex mutex_;
 };

@@ -44,6 +44,11 @@ void SecurityFlags::AddLimits(CLI::App& app) {
       ->check(WholeNumber(0, kMaxConnections))
       ->capture_default_str()
       ->type_name("N");
+  app.add_option("--max-connection-calls-per-second", settings_.max_connection_calls_per_second,
+                 "A connection on which more calls are opened is ended")
+      ->check(WholeNumber(1, 1'000'000))
+      ->capture_default_str()
+      ->type_name("N");
   app.add_option("--max-connection-idle-seconds", max_idle_seconds_,
                  "A connection without calls is closed after this time; 0: never")
       ->check(Number(0, kMaxSeconds))

@@ -130,6 +130,53 @@ TEST_F(ConnectionGateTest, AConnectionThatTheServerClosesCountsNoLonger) {
   EXPECT_TRUE(OpenSoon(0));
 }
 
+// A frame of HTTP/2.
+std::string Frame(char kind, char flags, uint32_t stream, const std::string& payload) {
+  std::string frame = {0, 0, static_cast<char>(payload.size()), kind, flags};
+  for (const int shift : {24, 16, 8, 0}) frame.push_back(static_cast<char>(stream >> shift));
+  return frame + payload;
+}
+
+// Opens a call and takes it back at once.
+std::string OpenedAndReset(uint32_t stream) {
+  constexpr char kHeaders = 1, kEndHeaders = 4, kReset = 3;
+  // POST, http, path /a/b (a literal), from the static table where it has them.
+  const std::string headers = std::string("\x83\x86\x04\x04/a/b\x0f\x10\x10", 11) +
+                              "application/grpc" + std::string("\x41\x01x", 3);
+  return Frame(kHeaders, kEndHeaders, stream, headers) +
+         Frame(kReset, 0, stream, std::string("\0\0\0\x08", 4));
+}
+
+bool SendAll(int socket, const std::string& data) {
+  return send(socket, data.data(), data.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(data.size());
+}
+
+// Sends `calls` each time, until the server has enough of it or ten seconds are over.
+bool IsEndedFor(const RawClient& client, int calls, absl::Duration pause) {
+  SendAll(client.number(), "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + Frame(4, 0, 0, ""));
+  const absl::Time end = absl::Now() + absl::Seconds(10);
+  uint32_t stream = 1;
+  while (absl::Now() < end) {
+    std::string data;
+    for (int i = 0; i < calls; ++i, stream += 2) data += OpenedAndReset(stream);
+    if (!SendAll(client.number(), data)) return true;
+    absl::SleepFor(pause);
+    if (stream > 800 && pause > absl::ZeroDuration()) return false;
+  }
+  return false;
+}
+
+TEST_F(ConnectionGateTest, AConnectionThatOpensCallsWithoutEndIsEnded) {
+  Start({.max_calls_per_second = 500});
+  const RawClient neighbour(gate_->port());
+  ASSERT_TRUE(neighbour.IsServed());
+  const RawClient busy(gate_->port());
+  EXPECT_FALSE(IsEndedFor(busy, 10, absl::Milliseconds(50))) << "200 calls a second are fine";
+  EXPECT_TRUE(IsEndedFor(RawClient(gate_->port()), 50, absl::ZeroDuration()));
+  EXPECT_EQ(gate_->ended_connections(), 1);
+  EXPECT_TRUE(OpenSoon(2));
+}
+
 TEST_F(ConnectionGateTest, AfterManyConnectionsNoDescriptorIsLeft) {
   Start({});
   const auto count = [] {
