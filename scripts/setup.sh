@@ -13,6 +13,8 @@ BUILD_PACKAGES=(
   python3 python3-grpcio python3-protobuf python3-pytest python3-pytest-timeout python3-numpy
 )
 CHECK_PACKAGES=(clang-format shellcheck)
+# What tests/e2e/clients need, by command: Go, Node and Java may be here without Debian's packages.
+CLIENT_TOOLS=(go:golang-go node:nodejs npm:npm javac:default-jdk-headless mvn:maven)
 
 # The vendor's prebuilt oneDNN 3.2 (x86-64, GNU OpenMP).
 ONEDNN_WHEELS='onednn-cpu-gomp==2023.2.0 --hash=sha256:2f22a54d6a890ed14bfa185d42a4be65d8b5b1df85dc1f0f3a9abe31620416fb
@@ -212,6 +214,19 @@ ensure_rpc_protos() {
   rm -rf "$root"
   mv "$work/root" "$root"
   rm -rf "$work"
+}
+
+# Clients in other languages -------------------------------------------------------------------------------------------
+
+# Where these cannot be had, the tests that need them are skipped and say why.
+ensure_client_tools() {
+  [[ -n "${HOCKET_SKIP_SETUP:-}" ]] && return
+  local pair packages=()
+  for pair in "${CLIENT_TOOLS[@]}"; do
+    command -v "${pair%%:*}" >/dev/null || packages+=("${pair#*:}")
+  done
+  ((${#packages[@]} == 0)) && return
+  (install_packages "${packages[@]}") || warn "clients in Go, Node and Java are tested only where their tools are"
 }
 
 setup() {
