@@ -47,9 +47,11 @@ absl::StatusOr<std::shared_ptr<const Grammar>> Compile(absl::string_view path, G
                                                        absl::string_view grammar,
                                                        const ModelText& text) {
   if (grammar.empty()) return FieldError(path, "is empty");
-  if (static_cast<int64_t>(grammar.size()) > kMaxBytes) {
-    return FieldError(
-        path, absl::StrCat(grammar.size(), " bytes are more than the limit of ", kMaxBytes));
+  const bool is_grammar = kind == GrammarKind::kRegex || kind == GrammarKind::kLark;
+  const int64_t limit = is_grammar ? kMaxGrammarBytes : kMaxBytes;
+  if (static_cast<int64_t>(grammar.size()) > limit) {
+    return FieldError(path,
+                      absl::StrCat(grammar.size(), " bytes are more than the limit of ", limit));
   }
   absl::StatusOr<std::shared_ptr<const Grammar>> compiled =
       text.CompileGrammar(kind, std::string_view(grammar.data(), grammar.size()));
