@@ -11,8 +11,6 @@
 namespace hocket {
 namespace {
 
-constexpr absl::Duration kStallLimit = absl::Seconds(60);  // A step that takes longer is unhealthy.
-
 // Metrics and requests know the model by the name that it is served under.
 ModelInfo NamedInfo(const ModelToHost& to_host) {
   ModelInfo info = to_host.model.info;
@@ -31,7 +29,8 @@ struct HostedModel::Trace {
 
 absl::StatusOr<std::unique_ptr<HostedModel>> HostedModel::Host(const ModelToHost& to_host,
                                                                const ServerSettings& settings,
-                                                               prometheus::Registry* registry) {
+                                                               prometheus::Registry* registry,
+                                                               const LoadSampler* sampler) {
   if (absl::Status status = to_host.scheduler.Validate(); !status.ok()) return status;
   std::unique_ptr<Trace> trace;
   if (!to_host.trace_plans_file.empty()) {
@@ -41,16 +40,18 @@ absl::StatusOr<std::unique_ptr<HostedModel>> HostedModel::Host(const ModelToHost
           absl::StrCat("trace_plans_file: ", to_host.trace_plans_file, " cannot be written"));
     }
   }
-  return absl::WrapUnique(new HostedModel(to_host, settings, registry, std::move(trace)));
+  return absl::WrapUnique(new HostedModel(to_host, settings, registry, sampler, std::move(trace)));
 }
 
 HostedModel::HostedModel(const ModelToHost& to_host, const ServerSettings& settings,
-                         prometheus::Registry* registry, std::unique_ptr<Trace> trace)
+                         prometheus::Registry* registry, const LoadSampler* sampler,
+                         std::unique_ptr<Trace> trace)
     : text_(to_host.model.text),
-      metrics_(registry, NamedInfo(to_host)),
+      metrics_(registry, NamedInfo(to_host), to_host.scheduler),
       validator_(to_host.name, to_host.model.info, to_host.model.text, settings.max_prompt_bytes,
                  settings.prompt_lookup),
       trace_(std::move(trace)),
+      load_(sampler, &engine_, &metrics_),
       engine_(to_host.scheduler, to_host.model.executor, &metrics_, absl::Now,
               trace_ == nullptr ? nullptr : &trace_->writer) {}
 
@@ -62,18 +63,32 @@ CallParts HostedModel::Parts() {
   parts.validator = &validator_;
   parts.text = text_;
   parts.metrics = &metrics_;
+  parts.load = &load_;
   return parts;
 }
 
-absl::Status HostedModel::Healthy() const {
-  const SchedulerStats stats = engine_.Stats();
-  const bool working = stats.running_sequences > 0 || stats.waiting_requests > 0;
-  const absl::Duration quiet = absl::Now() - engine_.LastProgress();
-  if (!working || quiet < kStallLimit) return absl::OkStatus();
-  return absl::UnavailableError(absl::StrCat("model ", name(), ": no step has ended for ",
-                                             absl::ToInt64Seconds(quiet), " seconds"));
+WatchedModel HostedModel::Watched() {
+  WatchedModel watched;
+  watched.name = name();
+  watched.signs = [this] {
+    const SchedulerStats stats = engine_.Stats();
+    return EngineSigns{.working = stats.running_sequences > 0 || stats.waiting_requests > 0,
+                       .last_progress = engine_.LastProgress(),
+                       .longest_recent_step = metrics_.LongestRecentStep(),
+                       .waiting_requests = stats.waiting_requests,
+                       .max_waiting_requests = metrics_.max_waiting_requests()};
+  };
+  watched.told = [this](bool live, bool ready) { metrics_.SetHealth(live, ready); };
+  return watched;
 }
 
-void HostedModel::UpdateMetrics() { metrics_.SetStats(engine_.Stats()); }
+void HostedModel::SetAdmission(const AdmissionLimits& limits) {
+  engine_.SetAdmission(limits);
+  metrics_.SetAdmission(limits);
+}
+
+void HostedModel::UpdateMetrics() {
+  metrics_.SetStats(engine_.Stats(), absl::Now() - engine_.LastProgress());
+}
 
 }  // namespace hocket

@@ -13,7 +13,9 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "scheduler/engine.h"
-#include "service/call.h"
+#include "service/call_parts.h"
+#include "service/health_watch.h"
+#include "service/load_report.h"
 #include "service/metrics.h"
 #include "service/model_to_host.h"
 #include "service/server_settings.h"
@@ -24,10 +26,11 @@ namespace hocket {
 class HostedModel {
  public:
   // Starts the engine. `to_host` must have its name. INVALID_ARGUMENT for a bad setting, or naming
-  // a trace's file that cannot be written. `registry` must outlive it.
+  // a trace's file that cannot be written. `registry` and `sampler` must outlive it.
   static absl::StatusOr<std::unique_ptr<HostedModel>> Host(const ModelToHost& to_host,
                                                            const ServerSettings& settings,
-                                                           prometheus::Registry* registry);
+                                                           prometheus::Registry* registry,
+                                                           const LoadSampler* sampler);
   ~HostedModel();
   HostedModel(const HostedModel&) = delete;
   HostedModel& operator=(const HostedModel&) = delete;
@@ -39,8 +42,10 @@ class HostedModel {
   // With what all models share still unset.
   CallParts Parts();
 
-  // UNAVAILABLE when requests are held and no step has ended for long.
-  absl::Status Healthy() const;
+  // For the health watch.
+  WatchedModel Watched();
+
+  void SetAdmission(const AdmissionLimits& limits);
 
   // Sets the gauges.
   void UpdateMetrics();
@@ -49,13 +54,15 @@ class HostedModel {
   struct Trace;
 
   HostedModel(const ModelToHost& to_host, const ServerSettings& settings,
-              prometheus::Registry* registry, std::unique_ptr<Trace> trace);
+              prometheus::Registry* registry, const LoadSampler* sampler,
+              std::unique_ptr<Trace> trace);
 
   const ModelText* const text_;
   Metrics metrics_;
   const Validator validator_;
   const std::unique_ptr<Trace> trace_;  // May be null.
-  Engine engine_;                       // Last: it uses the metrics and the trace.
+  const LoadReport load_;
+  Engine engine_;  // Last: it uses the metrics and the trace.
 };
 
 }  // namespace hocket

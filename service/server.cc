@@ -5,11 +5,11 @@
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/health_check_service_interface.h>
+#include <prometheus/counter.h>
+#include <prometheus/family.h>
 #include <prometheus/registry.h>
-#include <prometheus/text_serializer.h>
 #include <spdlog/spdlog.h>
 
-#include <atomic>
 #include <mutex>
 #include <numeric>
 #include <set>
@@ -18,16 +18,20 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "service/front_door.h"
+#include "service/health_watch.h"
 #include "service/hocket_service.h"
 #include "service/hosted_model.h"
+#include "service/load_report.h"
+#include "service/metrics_page.h"
 #include "service/metrics_server.h"
 #include "service/server_metrics.h"
 #include "service/session_registry.h"
+#include "service/without_reflection.h"
 
 namespace hocket {
 namespace {
 
-constexpr char kServiceName[] = "hocket.v1.Hocket";
 constexpr absl::Duration kFlushGrace = absl::Seconds(2);  // For answers to reach their clients.
 constexpr int kKeepaliveTimeMs = 60'000;
 constexpr int kKeepaliveTimeoutMs = 20'000;
@@ -40,23 +44,30 @@ void LogGrpc(gpr_log_func_args* args) { spdlog::debug("grpc: {}", args->message)
 class GrpcServer final : public Server {
  public:
   explicit GrpcServer(const ServerSettings& settings)
-      : settings_(settings), text_pool_(settings.max_text_threads, settings.max_queued_texts) {}
+      : settings_(settings),
+        reloads_(prometheus::BuildCounter()
+                     .Name("hocket_config_reloads_total")
+                     .Help("Files read again, by what they hold and by outcome.")
+                     .Register(registry_)),
+        text_pool_(settings.max_text_threads, settings.max_queued_texts) {}
 
   ~GrpcServer() override {
     if (!stopped_) Stop(absl::Now());
   }
 
+  absl::Status OpenDoor();
   absl::Status Host(const std::vector<ModelToHost>& models);
   absl::Status Listen();
-  int32_t port() const override { return port_; }
+  int32_t port() const override { return door_->port(); }
   int32_t metrics_port() const override { return pages_ == nullptr ? -1 : pages_->port(); }
+  void Reload(const absl::StatusOr<LiveSettings>& live) override;
   int Stop(absl::Time deadline) override;
 
  private:
   CallParts PartsOf(HostedModel& model);
   absl::Status ListenForPages();
-  std::string MetricsPage();
-  absl::Status Healthy() const;
+  void WatchHealth();
+  void UpdateMetrics();
   int Drain(absl::Time deadline);
 
   const ServerSettings settings_;
@@ -64,24 +75,34 @@ class GrpcServer final : public Server {
   // metrics, the calls use all of them.
   prometheus::Registry registry_;
   ServerMetrics server_metrics_{&registry_};
+  MetricsPage page_{&registry_, settings_.metrics_names, [this] { UpdateMetrics(); }};
+  LoadSampler load_;
+  prometheus::Family<prometheus::Counter>& reloads_;
   SessionRegistry sessions_{settings_.sessions, &delivery_};
   DeliveryThread delivery_;  // Ends before what it does things for.
-  OpenAuthorizer authorizer_{/*may_admin=*/true};
+  std::unique_ptr<FrontDoor> door_;
   std::vector<std::unique_ptr<HostedModel>> models_;
   TextPool text_pool_;
   std::unique_ptr<HocketService> service_;
   std::unique_ptr<grpc::Server> grpc_;
+  std::unique_ptr<HealthWatch> health_;
   std::unique_ptr<MetricsServer> pages_;
-  int32_t port_ = -1;
-  std::atomic<bool> draining_ = false;
   bool stopped_ = false;
 };
+
+absl::Status GrpcServer::OpenDoor() {
+  absl::StatusOr<std::unique_ptr<FrontDoor>> door =
+      FrontDoor::Open(settings_.security, settings_.host, settings_.port, &registry_);
+  if (!door.ok()) return door.status();
+  door_ = *std::move(door);
+  return absl::OkStatus();
+}
 
 absl::Status GrpcServer::Host(const std::vector<ModelToHost>& models) {
   std::vector<CallParts> parts;
   for (const ModelToHost& to_host : models) {
     absl::StatusOr<std::unique_ptr<HostedModel>> hosted =
-        HostedModel::Host(to_host, settings_, &registry_);
+        HostedModel::Host(to_host, settings_, &registry_, &load_);
     if (!hosted.ok()) return hosted.status();
     models_.push_back(*std::move(hosted));
     parts.push_back(PartsOf(*models_.back()));
@@ -93,11 +114,13 @@ absl::Status GrpcServer::Host(const std::vector<ModelToHost>& models) {
 
 CallParts GrpcServer::PartsOf(HostedModel& model) {
   CallParts parts = model.Parts();
-  parts.authorizer = &authorizer_;
+  parts.server_metrics = &server_metrics_;
+  model.metrics().NameTenants(door_->tenants());
+  parts.authorizer = &door_->authorizer();
   parts.text_pool = &text_pool_;
   parts.delivery = &delivery_;
-  parts.server_metrics = &server_metrics_;
   parts.sessions = &sessions_;
+  parts.log_prompts = settings_.log_prompts;
   return parts;
 }
 
@@ -106,18 +129,16 @@ absl::Status GrpcServer::Listen() {
   std::call_once(plugins, [this] {
     gpr_set_log_function(&LogGrpc);
     grpc::EnableDefaultHealthCheckService(true);
-    if (settings_.reflection) grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+    grpc::reflection::InitProtoReflectionServerBuilderPlugin();
     if (settings_.channelz) grpc::channelz::experimental::InitChannelzService();
   });
-  const std::string address = ListenAddress(settings_.host, settings_.port);
   grpc::ServerBuilder builder;
-  int bound_port = 0;
-  builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &bound_port);
+  door_->Register(builder);
+  const bool open_to_all = settings_.security.api_keys_file.empty();
+  if (!settings_.reflection.value_or(open_to_all)) builder.SetOption(WithoutReflection());
   builder.RegisterService(service_.get());
   builder.SetMaxReceiveMessageSize(settings_.max_message_bytes);
   builder.SetMaxSendMessageSize(-1);
-  // Else two servers would share a port, and one would be met at random.
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, settings_.max_concurrent_streams);
   builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMaxMetadataBytes);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveTimeMs);
@@ -126,22 +147,31 @@ absl::Status GrpcServer::Listen() {
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
                              kMinClientPingMs);
   grpc_ = builder.BuildAndStart();
-  if (grpc_ == nullptr || bound_port == 0) {
-    return absl::UnavailableError(absl::StrCat(
-        "cannot listen on ", address, ": is the port taken? Choose another with --listen"));
-  }
-  port_ = bound_port;
-  grpc_->GetHealthCheckService()->SetServingStatus(kServiceName, true);
+  if (grpc_ == nullptr) return absl::UnavailableError("gRPC does not start; see --log-level debug");
+  door_->Start();
+  WatchHealth();
   return settings_.metrics_port < 0 ? absl::OkStatus() : ListenForPages();
+}
+
+void GrpcServer::WatchHealth() {
+  std::vector<WatchedModel> watched;
+  for (const auto& model : models_) watched.push_back(model->Watched());
+  grpc::HealthCheckServiceInterface* service = grpc_->GetHealthCheckService();
+  health_ = std::make_unique<HealthWatch>(
+      settings_.health, std::move(watched),
+      [service](const std::string& name, bool serving) {
+        service->SetServingStatus(name, serving);
+      },
+      [this] { load_.Sample(); });
+  health_->Look();  // So that each name is known to the first who asks.
+  health_->Start();
 }
 
 absl::Status GrpcServer::ListenForPages() {
   PageSources sources;
-  sources.metrics = [this] { return MetricsPage(); };
-  sources.healthy = [this] { return Healthy(); };
-  sources.ready = [this] {
-    return draining_ ? absl::UnavailableError("the server drains") : absl::OkStatus();
-  };
+  sources.metrics = [this] { return page_.Text(); };
+  sources.healthy = [this] { return health_->Live(); };
+  sources.ready = [this] { return health_->Ready(); };
   absl::StatusOr<std::unique_ptr<MetricsServer>> pages =
       MetricsServer::Start(settings_.metrics_host, settings_.metrics_port, std::move(sources));
   if (!pages.ok()) return pages.status();
@@ -149,19 +179,21 @@ absl::Status GrpcServer::ListenForPages() {
   return absl::OkStatus();
 }
 
-std::string GrpcServer::MetricsPage() {
+void GrpcServer::UpdateMetrics() {
+  door_->UpdateMetrics();
+  server_metrics_.UpdateLogLines();
   for (const auto& model : models_) model->UpdateMetrics();
   const SessionRegistry::Retained retained = sessions_.retained();
   server_metrics_.SetRetained(retained.sessions, retained.bytes, retained.expired,
                               retained.evicted);
-  return prometheus::TextSerializer().Serialize(registry_.Collect());
 }
 
-absl::Status GrpcServer::Healthy() const {
-  for (const auto& model : models_) {
-    if (absl::Status healthy = model->Healthy(); !healthy.ok()) return healthy;
-  }
-  return absl::OkStatus();
+void GrpcServer::Reload(const absl::StatusOr<LiveSettings>& live) {
+  door_->Reload();
+  reloads_.Add({{"what", "config"}, {"outcome", live.ok() ? "ok" : "error"}}).Increment();
+  if (!live.ok()) return;
+  sessions_.SetSettings(live->sessions);
+  for (const auto& model : models_) model->SetAdmission(live->admission);
 }
 
 int GrpcServer::Drain(absl::Time deadline) {
@@ -177,14 +209,15 @@ int GrpcServer::Drain(absl::Time deadline) {
 
 int GrpcServer::Stop(absl::Time deadline) {
   stopped_ = true;
-  draining_ = true;
   sessions_.Drain();
   if (grpc_ == nullptr) return 0;
-  grpc_->GetHealthCheckService()->SetServingStatus(false);
+  health_->Drain();
   const int ended = Drain(deadline);
+  door_->StopAccepting();
   grpc_->Shutdown(absl::ToChronoTime(absl::Now() + kFlushGrace));
   grpc_->Wait();
   pages_.reset();
+  health_.reset();
   return ended;
 }
 
@@ -210,7 +243,8 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerSettings& sett
   status.Update(NameModels(models));
   if (!status.ok()) return status;
   auto server = std::make_unique<GrpcServer>(settings);
-  status = server->Host(models);
+  status = server->OpenDoor();
+  if (status.ok()) status = server->Host(models);
   if (status.ok()) status = server->Listen();
   if (!status.ok()) return status;
   return server;

@@ -9,6 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "service/live_settings.h"
 #include "service/model_to_host.h"
 #include "service/server_settings.h"
 
@@ -25,6 +26,10 @@ class Server {
 
   virtual int32_t port() const = 0;
   virtual int32_t metrics_port() const = 0;  // -1 when there is none.
+
+  // The configuration has been read again: takes over what can change now. An error has changed
+  // nothing, and is only counted. Any thread.
+  virtual void Reload(const absl::StatusOr<LiveSettings>& live) = 0;
 
   // Health says NOT_SERVING and new requests are refused; waits for those held, of all models at
   // once, until `deadline`, then ends them, and stops listening. Returns how many had to be ended.

@@ -27,7 +27,9 @@ absl::Status ServerSettings::Validate() const {
   if (drain < absl::ZeroDuration()) {
     status.Update(absl::InvalidArgumentError("drain: is negative"));
   }
+  status.Update(security.Validate(host));
   status.Update(sessions.Validate());
+  status.Update(health.Validate());
   return status;
 }
 

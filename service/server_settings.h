@@ -3,10 +3,14 @@
 #define HOCKET_SERVICE_SERVER_SETTINGS_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "service/metrics_page.h"
+#include "service/model_health.h"
+#include "service/security_settings.h"
 #include "service/session_settings.h"
 
 namespace hocket {
@@ -23,10 +27,13 @@ struct ServerSettings {
   int32_t max_text_threads = 2;              // Threads that render chats and tokenize.
   int32_t max_queued_texts = 1024;           // Requests that may wait for one.
   absl::Duration drain = absl::Seconds(30);  // Grace for running requests after the first signal.
+  SecuritySettings security;                 // Who may reach it, and how.
   SessionSettings sessions;                  // What is kept for clients that come back.
+  HealthSettings health;                     // When a model is stalled, and when it is not ready.
+  MetricsNames metrics_names;                // Beside our own.
   bool prompt_lookup = false;                // Speculation where requests do not say.
   bool log_prompts = false;                  // Prompts and answers in the log's request lines.
-  bool reflection = true;                    // The gRPC reflection service, for grpcurl.
+  std::optional<bool> reflection;            // For grpcurl; unset: where callers need no key.
   bool channelz = false;                     // The gRPC channelz service.
 
   // INVALID_ARGUMENT naming the setting, the value and the range.

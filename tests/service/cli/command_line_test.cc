@@ -99,7 +99,8 @@ TEST_F(CommandLineTest, FlagsWinOverTheEnvironmentAndThatOverTheConfigFile) {
 TEST_F(CommandLineTest, AConfigFileMayNotHoldUnknownSettings) {
   WriteConfig("sise = 2\n");
   EXPECT_EQ(Run({"toy", "--config", config_}), kExitUsage);
-  EXPECT_THAT(error_, HasSubstr("--config: there is no setting \"sise\""));
+  EXPECT_THAT(error_,
+              HasSubstr("--config: line 1: there is no setting \"sise\"; did you mean \"size\""));
 }
 
 TEST_F(CommandLineTest, AMissingConfigFileIsNamed) {
