@@ -56,8 +56,7 @@ def test_a_line_of_the_log_is_one_request_with_its_id():
     with ServerProcess() as own:
         with grpc.insecure_channel(own.target) as channel:
             stub = hocket_pb2_grpc.HocketStub(channel)
-            stub.Generate(generate_request(request_id="a\nrequest id=forged",
-                                           stopping={"max_new_tokens": 1}))
+            stub.Generate(generate_request(request_id='a" outcome=forged', stopping={"max_new_tokens": 1}))
             with pytest.raises(grpc.RpcError):
                 stub.Generate(generate_request(request_id="refused", sampling={"top_k": -1}))
             with pytest.raises(grpc.RpcError):
@@ -66,7 +65,7 @@ def test_a_line_of_the_log_is_one_request_with_its_id():
         assert own.wait(30) == 0
         lines = [line for line in own.log if "request id=" in line]
     assert len(lines) == 3
-    assert r"id=a\nrequest id=forged" in lines[0]
+    assert r' id="a\" outcome=forged" ' in lines[0] and " outcome=ok " in lines[0]
     assert " id=refused " in lines[1] and re.search(r" id=r-[0-9a-f]{16} ", lines[2])
 
 
@@ -78,5 +77,5 @@ def test_the_start_says_which_precision_runs_and_where_the_memory_goes():
     for part in ("weights", "KV cache", "step arena", "expected peak", "available"):
         assert re.search(rf"memory: {part} +[1-9][\d.]* [KMGT]iB", log), (part, log)
     for part in ("weights", "kv_cache", "step_arena"):
-        planned = re.search(rf'^hocket_memory_planned_bytes{{part="{part}"}} (\S+)$', page_text, re.M)
+        planned = re.search(rf'^hocket_memory_planned_bytes{{.*part="{part}".*}} (\S+)$', page_text, re.M)
         assert planned and float(planned[1]) > 0, part
