@@ -4,6 +4,7 @@
 
 Reads README.md, docs/*.md, models/*/README.md. Flags on a line that runs `hocket COMMAND` or `./dev COMMAND` must be in
 that command's --help; a flag alone in backticks must be in some command's help, in `./dev` or in a Python script of ours.
+The table "Settings" of docs/operations.md must have every flag of `hocket serve`, and no other.
 Without a built binary the flags are left alone. Prints one line per breach; status 1 when there is any.
 """
 
@@ -90,6 +91,25 @@ def check_flags(root, path, text, by_command, anywhere):
                 yield f"{where}: nothing has a flag {flag[0]}"
 
 
+def settings_table(root):
+    """The flags in the first column of the table below "## Settings"; --no-x counts as --x."""
+    text = (root / "docs" / "operations.md").read_text()
+    section = re.search(r"^## Settings\n(.*?)^## ", text, re.M | re.S)
+    rows = re.findall(r"^\| (`--.*?) \|", section[1] if section else "", re.M)
+    return {flag.replace("--no-", "--", 1) for row in rows for flag in FLAG.findall(row)}
+
+
+def check_settings(root, binary):
+    ran = subprocess.run([binary, "serve", "--help"], capture_output=True, text=True, timeout=60)
+    flags = re.findall(r"^ +(?:-\w,)?(--[a-z][a-z0-9-]*)", ran.stdout, re.M)
+    flags = {flag.replace("--no-", "--", 1) for flag in flags} - {"--help"}
+    documented = settings_table(root)
+    for flag in sorted(flags - documented):
+        yield f"docs/operations.md: the table of settings lacks {flag}"
+    for flag in sorted(documented - flags):
+        yield f"docs/operations.md: the table of settings has {flag}, which hocket serve has not"
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=pathlib.Path, default=pathlib.Path(__file__).resolve().parents[2])
@@ -106,6 +126,8 @@ def main():
         problems += check_paths(root, path, text)
         if by_command:
             problems += check_flags(root, path, text, by_command, anywhere)
+    if by_command and (root / "docs" / "operations.md").is_file():
+        problems += check_settings(root, arguments.binary)
     for problem in problems:
         print(problem)
     return 1 if problems else 0
