@@ -189,10 +189,13 @@ absl::Time Call::WaitsSince() const {
   return since == 0 ? absl::InfiniteFuture() : absl::FromUnixNanos(since);
 }
 
-void Call::EndSlowReader() {
-  if (slow_.exchange(true)) return;
-  parts_.metrics->CountSlowReader();
-  Abort();
+void Call::EndSlowReader(bool for_good) {
+  if (!slow_.exchange(true)) {
+    parts_.metrics->CountSlowReader();
+    ClientGone();
+  }
+  // What is on its way cannot be taken back; with a call's end on its way, nothing can come after it.
+  if (for_good || ended_) Abort();
 }
 
 }  // namespace hocket

@@ -62,7 +62,7 @@ class Call : public SessionReader,
   void Wake() override;
   void Deliver() override;
   absl::Time WaitsSince() const override;
-  void EndSlowReader() override;
+  void EndSlowReader(bool for_good) override;
 
  protected:
   // Sends one batch; `end` is the call's status when the batch ends it. The next comes only after
@@ -78,6 +78,7 @@ class Call : public SessionReader,
   // Around each thing that the client has to take.
   void WriteBegins();
   void WriteEnds();
+  bool slow() const { return slow_; }  // What was to be sent is not wanted any more.
   void Done();  // gRPC is done with the call.
 
   const AnswerContext& context() const { return *context_; }  // Complete once Send is called.

@@ -109,7 +109,7 @@ class StreamReactor final : public Call,
   // One write is in flight at a time, and Send comes only after the batch is sent, so what is used
   // here is used by one thread at a time.
   void WriteNext() {
-    const bool more = writable_ && next_ < messages_.size();
+    const bool more = writable_ && next_ < messages_.size() && (end_ || !slow());
     if (!more && !end_) return BatchSent();
     WriteBegins();
     if (!more) return Finish(EndOf(*end_, context_));

@@ -90,7 +90,7 @@ class EventLog {
   absl::Status Add(Outcome outcome);
   void Add(const FinishedEvent& event);  // The request's end: nothing comes after it.
 
-  bool started() const { return started_.has_value(); }
+  const std::optional<StartedEvent>& started() const { return started_; }
   bool ended() const { return finished_.has_value(); }
   const std::optional<FinishedEvent>& finished() const { return finished_; }
   // Nothing of the choices can be read before the end.

@@ -34,12 +34,6 @@ absl::Status InUse(const std::string& request_id, absl::string_view why) {
                                                                 request_id, "\" is held", why));
 }
 
-FinishedEvent Cancelled() {
-  FinishedEvent event;
-  event.finish.reason = FinishReason::kCancelled;
-  return event;
-}
-
 LogCursor FirstCursor(const ResumePoint& begun) {
   LogCursor cursor;
   cursor.tells_prompt = !begun.HasTokens();
@@ -115,7 +109,7 @@ void Session::Submit() {
   if (status.ok()) {
     state_ = State::kRunning;
     // Those who went while the request was on its way; somebody is still there.
-    return EndGone(Cancelled());
+    return EndGone(CutShort());
   }
   if (runs_ == 0) return RefuseAll(status);
   for (Entry& entry : entries_) {
@@ -189,9 +183,9 @@ void Session::Deliver() {
   std::lock_guard lock(mutex_);
   if (state_ == State::kRunning && !fault_.ok()) parts_.engine->Cancel(engine_id_);
   if (state_ != State::kResuming) return;
-  if (cancelled_) return End(Accumulate(Cancelled()));
+  if (cancelled_) return End(CutShort());
   if (!AnyoneLive()) {
-    EndGone(Accumulate(Cancelled()));
+    EndGone(CutShort());
     return Suspend();
   }
   Submit();
@@ -304,7 +298,7 @@ void Session::Leave(const SessionReader* reader) {
     case State::kSuspended:
       break;
   }
-  EndGone(Accumulate(Cancelled()));
+  EndGone(CutShort());
 }
 
 bool Session::Cancel() {
@@ -314,7 +308,7 @@ bool Session::Cancel() {
   if (state_ == State::kRunning) return parts_.engine->Cancel(engine_id_);
   if (state_ == State::kSuspended) {
     parts_.sessions->Unretain(*this);
-    End(Accumulate(Cancelled()));
+    End(CutShort());
   }
   return true;
 }

@@ -147,6 +147,7 @@ class Session : public Sink, public Deliverable, public std::enable_shared_from_
   void WakeStreams();
   void Trim();
   FinishedEvent Accumulate(const FinishedEvent& event);
+  FinishedEvent CutShort() const;
   FinishedEvent EndOfGone(const Entry& entry, FinishedEvent event) const;
   void SlimContext();
   int64_t bytes() const;

@@ -92,10 +92,18 @@ void Session::EndGone(const FinishedEvent& event) {
 
 void Session::Suspend() {
   state_ = State::kSuspended;
-  if (Retain()) return;
+  if (!Retain()) End(CutShort());
+}
+
+// What it comes to so far, for those who do not read on.
+FinishedEvent Session::CutShort() const {
   FinishedEvent event;
   event.finish.reason = FinishReason::kCancelled;
-  End(Accumulate(event));
+  event.usage = {.prompt_tokens = prompt_tokens_,
+                 .cached_tokens = log_.started() ? log_.started()->cached_tokens : 0,
+                 .generated_tokens = log_.GeneratedTokens()};
+  event.timings = timings_;
+  return event;
 }
 
 void Session::End(const FinishedEvent& event) {

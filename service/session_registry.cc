@@ -132,14 +132,16 @@ void SessionRegistry::SweepLater() {
 
 void SessionRegistry::Sweep() {
   const absl::Time now = absl::Now();
-  writes_.EndThoseSince(now - settings().slow_reader);
+  const SessionSettings limits = settings();
+  const absl::Time slow = now - limits.slow_reader;
+  writes_.EndThoseSince(slow, slow - limits.slow_reader_grace);
   std::vector<std::shared_ptr<Session>> gone;
   {
     std::lock_guard lock(mutex_);
     while (!kept_.empty()) {
       const Kept& oldest = kept_.front();
       const bool expired = oldest.until <= now;
-      if (!expired && retained_.bytes <= settings().retain_bytes) break;
+      if (!expired && retained_.bytes <= limits.retain_bytes) break;
       ++(expired ? retained_.expired : retained_.evicted);
       gone.push_back(oldest.session);
       held_.erase(gone.back()->key());

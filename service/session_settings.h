@@ -14,6 +14,8 @@ struct SessionSettings {
   absl::Duration retain = absl::Seconds(120);       // After its end or suspension; 0: not at all.
   int64_t retain_bytes = int64_t{64} << 20;         // Over all; the oldest go first.
   absl::Duration slow_reader = absl::Seconds(300);  // For a client to take what was sent.
+  absl::Duration slow_reader_grace =
+      absl::Seconds(30);  // More, to take what says that it was slow.
 
   // INVALID_ARGUMENT naming the setting, the value and the range.
   absl::Status Validate() const;

@@ -14,17 +14,19 @@ void WriteWatch::Remove(const WatchedWriter* writer) {
   writers_.erase(writer);
 }
 
-void WriteWatch::EndThoseSince(absl::Time begun) {
-  std::vector<std::shared_ptr<WatchedWriter>> slow;
+void WriteWatch::EndThoseSince(absl::Time slow, absl::Time lost) {
+  std::vector<std::shared_ptr<WatchedWriter>> ended;
   {
     std::lock_guard lock(mutex_);
     for (const auto& [address, writer] : writers_) {
       std::shared_ptr<WatchedWriter> held = writer.lock();
-      if (held != nullptr && held->WaitsSince() <= begun) slow.push_back(std::move(held));
+      if (held != nullptr && held->WaitsSince() <= slow) ended.push_back(std::move(held));
     }
   }
   // Not under the lock: whoever is ended may be removed at once.
-  for (const std::shared_ptr<WatchedWriter>& writer : slow) writer->EndSlowReader();
+  for (const std::shared_ptr<WatchedWriter>& writer : ended) {
+    writer->EndSlowReader(/*for_good=*/writer->WaitsSince() <= lost);
+  }
 }
 
 bool WriteWatch::empty() const {

@@ -18,8 +18,9 @@ class WatchedWriter {
   // Since when its client has had something to take; infinite future: not now. Any thread.
   virtual absl::Time WaitsSince() const = 0;
 
-  // The client took too long. Any thread; may come more than once.
-  virtual void EndSlowReader() = 0;
+  // The client took too long: nothing more is to be sent to it than why. `for_good`: it is not to
+  // be waited for even so. One thread; may come more than once.
+  virtual void EndSlowReader(bool for_good) = 0;
 };
 
 class WriteWatch {
@@ -27,8 +28,8 @@ class WriteWatch {
   void Add(const std::shared_ptr<WatchedWriter>& writer);
   void Remove(const WatchedWriter* writer);
 
-  // Ends those that have waited since `begun` or before.
-  void EndThoseSince(absl::Time begun);
+  // Ends those that have waited since `slow` or before, for good since `lost` or before.
+  void EndThoseSince(absl::Time slow, absl::Time lost);
   bool empty() const;
 
  private:
