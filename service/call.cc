@@ -194,7 +194,8 @@ void Call::EndSlowReader(bool for_good) {
     parts_.metrics->CountSlowReader();
     ClientGone();
   }
-  // What is on its way cannot be taken back; with a call's end on its way, nothing can come after it.
+  // What is on its way cannot be taken back; with a call's end on its way, nothing can come after
+  // it.
   if (for_good || ended_) Abort();
 }
 

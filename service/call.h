@@ -79,7 +79,7 @@ class Call : public SessionReader,
   void WriteBegins();
   void WriteEnds();
   bool slow() const { return slow_; }  // What was to be sent is not wanted any more.
-  void Done();  // gRPC is done with the call.
+  void Done();                         // gRPC is done with the call.
 
   const AnswerContext& context() const { return *context_; }  // Complete once Send is called.
 

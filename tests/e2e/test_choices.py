@@ -133,9 +133,9 @@ def test_cancel_ends_every_choice_that_had_not_ended(server, stub, choices):
 
 
 def test_a_choice_that_had_ended_keeps_its_reason(server, stub):
-    """Choices end at a full stop, at different times; the rest is cancelled after the first end."""
-    several = request(request_id="some end", choices={"n": 8},
-                      stopping={"max_new_tokens": 900, "ignore_eos": True, "stop_strings": ["."]})
+    """Few tales have a king, and late as a rule; the other choices are cancelled after the first end."""
+    several = request(request_id="some end", choices={"n": 16},
+                      stopping={"max_new_tokens": 900, "ignore_eos": True, "stop_strings": ["king"]})
     events = []
     stream = stub.StreamGenerate(several)
     with pytest.raises(grpc.RpcError):
