@@ -12,6 +12,7 @@
     ./dev bench profile               where a step's time goes, by kind of work
     ./dev bench settings              what settings cost the whole server
     ./dev bench sampling              what choosing a token costs, beside llama.cpp and transformers
+    ./dev bench crowd                 500 streams for a minute, some badly behaved: right, or not
 
 Each of these has flags of its own: ./dev bench peers --help.
 
@@ -89,7 +90,7 @@ CASES = {"kv-cache": kv_cache, "batching": batching, "prefill": prefill}
 # Modules beside this one, each with a main of its own.
 TOOLS = {"peers": "peers", "arrival": "arrival", "settings": "settings_cost",
          "sampling": "sampling", "probe": "probe", "quality": "quality",
-         "profile": "step_profile"}
+         "profile": "step_profile", "crowd": "crowd"}
 
 
 def main():
