@@ -1,5 +1,6 @@
 #include "service/hocket_service.h"
 
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -121,7 +122,8 @@ grpc::ServerWriteReactor<Response>* HocketService::EndStream(absl::string_view m
                                                              grpc::CallbackServerContext* context,
                                                              const absl::Status& status) {
   shared().server_metrics->CountCall(method, status);
-  return new RefusedStream<Response>(EndOf(status, context));
+  // It deletes itself when gRPC is done with it.
+  return std::make_unique<RefusedStream<Response>>(EndOf(status, context)).release();
 }
 
 absl::StatusOr<const HocketService::HostedModel*> HocketService::FindModel(
