@@ -5,6 +5,7 @@
 
 #include "absl/random/random.h"
 #include "absl/strings/str_cat.h"
+#include "runtime/generation_limits.h"
 #include "service/constraint.h"
 #include "service/context_settings.h"
 #include "service/field_checks.h"
@@ -278,7 +279,7 @@ absl::StatusOr<ValidRequest> Validator::WholePrompt(const RequestProto& request,
 }
 
 absl::StatusOr<ValidRequest> Validator::Score(const v1::ScoreRequest& request) const {
-  absl::Status status = CheckInt("top_logprobs", request.top_logprobs(), 0, 20);
+  absl::Status status = CheckInt("top_logprobs", request.top_logprobs(), 0, kMaxTopLogprobs);
   if (!status.ok()) return status;
   OutputSettings output;
   output.prompt_logprobs = true;
