@@ -68,8 +68,8 @@ def test_choices_end_each_for_its_own_reason(stub):
         assert choice.finished.HasField("stop_string") == stopped and " and" not in choice.text
 
 
-# Takes some 40 steps for a prompt of 700 tokens, so that calls can be caught in the middle of one.
-SLOW = ("--threads", "1", "--precision", "f32", "--max-step-tokens", "16", "--no-prefix-cache", "--max-running-sequences", "16")
+# Takes some 120 steps for a prompt of 1,000 tokens, so that calls can be caught in the middle of one.
+SLOW = ("--threads", "1", "--precision", "f32", "--max-step-tokens", "8", "--no-prefix-cache", "--max-running-sequences", "16")
 
 
 @pytest.fixture(scope="module")
@@ -78,14 +78,15 @@ def slow():
         yield process, hocket_pb2_grpc.HocketStub(channel)
 
 
-def long_prompt(index, **fields):
-    return generate_request(tokens={"ids": [40 + (index + at) % 200 for at in range(700)]},
+def long_prompt(index, tokens, **fields):
+    return generate_request(tokens={"ids": [40 + (index + at) % 200 for at in range(tokens)]},
                             stopping={"max_new_tokens": 1}, **fields)
 
 
 def flood(stub, count=8):
     """So many long prompts, all at once."""
-    return [stub.Generate.future(long_prompt(index, scheduling={"priority": pb.PRIORITY_CLASS_BATCH})) for index in range(count)]
+    return [stub.Generate.future(long_prompt(index, 500, scheduling={"priority": pb.PRIORITY_CLASS_BATCH}))
+            for index in range(count)]
 
 
 def end_of(call, began):
@@ -97,27 +98,31 @@ def end_of(call, began):
     return error.value.code(), time.monotonic() - began, events
 
 
-@pytest.mark.parametrize("where", ["in its prompt", "waiting", "decoding"])
+CAUGHT = {
+    "in its prompt": long_prompt(99, 1000, scheduling={"priority": pb.PRIORITY_CLASS_INTERACTIVE}),
+    "waiting": long_prompt(99, 1000, scheduling={"priority": pb.PRIORITY_CLASS_BATCH}),
+    "decoding": generate_request(scheduling={"priority": pb.PRIORITY_CLASS_INTERACTIVE}, **FOREVER),
+}
+
+
+@pytest.mark.parametrize("where", CAUGHT)
 def test_a_cancel_takes_effect_within_a_step(slow, where):
     process, stub = slow
     others = flood(stub)
+    CAUGHT[where].request_id = where
+    stream = stub.StreamGenerate(CAUGHT[where])
+    seen = [next(stream)] if where != "waiting" else []
     if where == "decoding":
-        stream = stub.StreamGenerate(generate_request(request_id=where, scheduling={"priority": pb.PRIORITY_CLASS_INTERACTIVE},
-                                                      **FOREVER))
-        next(stream), next(stream)
-    else:
-        urgent = pb.PRIORITY_CLASS_INTERACTIVE if where == "in its prompt" else pb.PRIORITY_CLASS_BATCH
-        stream = stub.StreamGenerate(long_prompt(99, request_id=where, scheduling={"priority": urgent}))
-        time.sleep(0.02)
+        seen.append(next(stream))
+    elif where == "waiting":
+        time.sleep(0.02)  # It has arrived, behind all others.
     began = time.monotonic()
     assert stub.Cancel(hocket_pb2.CancelRequest(request_id=where)).found
-    code, seconds, events = end_of(stream, began)
-    assert code == grpc.StatusCode.CANCELLED and seconds < PROMPT_LIMIT_S
-    assert not any(call.done() and call.exception() for call in others)
     unfinished = sum(not call.done() for call in others)
+    code, seconds, rest = end_of(stream, began)
+    assert code == grpc.StatusCode.CANCELLED and seconds < PROMPT_LIMIT_S
     assert unfinished > 0, "the cancel came too late to show anything"
-    if where != "decoding":
-        assert not [event for event in events if event.HasField("delta")]
+    assert any(event.HasField("delta") for event in seen + rest) == (where == "decoding")
     for call in others:
         assert call.result().usage.generated_tokens == 1
     await_idle(process)
@@ -127,10 +132,19 @@ def test_a_cancel_takes_effect_within_a_step(slow, where):
 def test_a_deadline_takes_effect_within_a_step(slow, where):
     process, stub = slow
     others = flood(stub) if where == "in its prompt" else []
-    sent = long_prompt(77, scheduling={"priority": pb.PRIORITY_CLASS_BATCH}) if others else generate_request(**FOREVER)
-    began = time.monotonic()
-    code, seconds, _ = end_of(stub.StreamGenerate(sent, timeout=0.1), began)
-    assert code == grpc.StatusCode.DEADLINE_EXCEEDED and seconds < 0.1 + PROMPT_LIMIT_S
+    sent = CAUGHT["waiting"] if others else generate_request(**FOREVER)
+    sent.request_id = ""
+    for limit_s in (0.1, 0.05, 0.02):  # A fast machine may be done in time.
+        began = time.monotonic()
+        try:
+            for _ in stub.StreamGenerate(sent, timeout=limit_s):
+                pass
+        except grpc.RpcError as error:
+            assert error.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+            assert time.monotonic() - began < limit_s + PROMPT_LIMIT_S
+            break
+    else:
+        pytest.fail("no deadline passed")
     for call in others:
         call.result()
     await_idle(process)

@@ -1,9 +1,11 @@
-"""kill -9 while many stream, twice, and a new server on the same port each time: clients that send their requests again
-with what they have end with exactly the text, tokens and log-probabilities of an undisturbed run."""
+"""kill -9 while many stream, twice, then a drain without grace, and a new server on the same port each time: clients that
+send their requests again with what they have end with exactly the text, tokens and log-probabilities of an undisturbed
+run."""
 
 import concurrent.futures
 import json
 import random
+import signal
 import threading
 import time
 
@@ -108,33 +110,35 @@ class Reader(threading.Thread):
                 time.sleep(0.05)
 
 
-def kill_when(server, readers, tokens, limit_s=60):
-    """Kills the server once so many tokens have come; returns how many answers that cut in their middle."""
+def end_when(server, signal_name, readers, tokens, limit_s=60):
+    """Ends the server once so many tokens have come; returns how many answers that cut in their middle."""
     give_up = time.monotonic() + limit_s
     while sum(reader.tokens for reader in readers) < tokens:
         assert time.monotonic() < give_up, [reader.failure for reader in readers if reader.failure]
         time.sleep(0.002)
-    server.kill()
-    return sum(reader.is_alive() and reader.tokens > 0 for reader in readers)
+    server.process.send_signal(getattr(signal, signal_name))
+    cut = sum(reader.is_alive() and reader.tokens > 0 for reader in readers)
+    server.wait()
+    return cut
 
 
 @pytest.mark.parametrize("seed", [1])
-def test_answers_survive_two_kills_to_the_last_bit(stub, seed):
+def test_answers_survive_two_kills_and_a_shutdown_to_the_last_bit(stub, seed):
     moments = random.Random(seed)
     named = requests_of(seed)
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         expected = list(pool.map(lambda pair: fold_choices(stub.StreamGenerate(pair[1], timeout=120)), named))
     total = sum(len(choice.token_ids) for choices in expected for choice in choices)
-    server = ServerProcess()
+    server = ServerProcess("--drain-seconds", "0")
     try:
         readers = [Reader(server.target, request, by_tokens=index % 2 == 0 and request.choices.n < 2)
                    for index, (_, request) in enumerate(named)]
         for reader in readers:
             reader.start()
-        for low, high in ((0.05, 0.3), (0.4, 0.7)):
-            cut = kill_when(server, readers, moments.uniform(low, high) * total)
-            assert cut >= 5, "the kill came when most had ended: this shows nothing"
-            server = ServerProcess("--listen", server.target)
+        for low, high, signal_name in ((0.05, 0.2, "SIGKILL"), (0.3, 0.5, "SIGKILL"), (0.6, 0.75, "SIGTERM")):
+            cut = end_when(server, signal_name, readers, moments.uniform(low, high) * total)
+            assert cut >= 5, "the end came when most had ended: this shows nothing"
+            server = ServerProcess("--drain-seconds", "0", "--listen", server.target)
         for reader in readers:
             reader.join(120)
     finally:
