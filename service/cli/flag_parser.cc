@@ -13,6 +13,7 @@
 #include "absl/strings/strip.h"
 #include "service/cli/config_file.h"
 #include "service/cli/edit_distance.h"
+#include "service/cli/help_text.h"
 
 namespace hocket {
 namespace {
@@ -94,7 +95,7 @@ FlagSource SourceOf(const CLI::Option& option, std::span<const std::string> word
 }  // namespace
 
 void PrepareFlags(CLI::App& app) {
-  app.get_formatter()->column_width(34);
+  app.formatter(std::make_shared<HelpText>(/*names_variables=*/true));
   app.allow_extras();
   app.allow_config_extras(CLI::config_extras_mode::error);
   app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);

@@ -1,6 +1,7 @@
 #include "service/cli/serve_flags.h"
 
 #include <limits>
+#include <memory>
 #include <utility>
 
 #include "CLI/CLI.hpp"
@@ -10,6 +11,7 @@
 #include "service/cli/address.h"
 #include "service/cli/byte_size.h"
 #include "service/cli/flag_checks.h"
+#include "service/cli/help_text.h"
 
 namespace hocket {
 namespace {
@@ -72,6 +74,12 @@ void Seconds(CLI::App& app, std::string flag, double& value, std::string descrip
 }  // namespace
 
 void ServeFlags::Add(CLI::App& app) {
+  // Each has one, named by one rule.
+  app.formatter(std::make_shared<HelpText>(/*names_variables=*/false));
+  app.footer(
+      "Each setting can also come from the environment, where --drain-seconds is "
+      "HOCKET_DRAIN_SECONDS,\nor from the file of --config; the command line comes first, then the "
+      "environment.");
   app.set_config("--config", "", "TOML file of settings, named as the flags are")
       ->type_name("FILE")
       ->envname("HOCKET_CONFIG")

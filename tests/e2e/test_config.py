@@ -130,6 +130,7 @@ def test_a_line_of_json_is_one_request_with_its_members():
             with pytest.raises(grpc.RpcError):
                 stub.Generate(generate_request(request_id="refused", sampling={"top_k": -1}),
                               metadata=(("traceparent", TRACEPARENT.upper()),))
+        assert re.search(r"^hocket_invalid_traceparents_total 1$", metrics(own), re.M)
         own.terminate()
         assert own.wait(30) == 0
     events = [json.loads(line) for line in own.log if line.startswith("{")]

@@ -2,115 +2,20 @@
 #include "service/server.h"
 
 #include <gmock/gmock.h>
-#include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
-#include <httplib.h>
 
 #include <chrono>
 #include <string>
 #include <thread>
 #include <vector>
 
-#include "hocket/v1/hocket.grpc.pb.h"
-#include "small_model.h"
+#include "server_fixture.h"
 
 namespace hocket {
 namespace {
 
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
-
-struct StreamResult {
-  grpc::Status status;
-  std::string retry_after_ms;
-  std::vector<v1::StreamGenerateResponse> events;
-
-  std::string refusal;
-
-  std::string text() const {
-    std::string text;
-    for (const auto& event : events) text += event.delta().text();
-    return text;
-  }
-};
-
-v1::GenerateRequest RequestOf(const std::string& text, int32_t max_new_tokens,
-                              const std::string& id = "") {
-  v1::GenerateRequest request;
-  request.set_text(text);
-  request.set_request_id(id);
-  request.mutable_stopping()->set_max_new_tokens(max_new_tokens);
-  return request;
-}
-
-class ServerTest : public testing::Test {
- protected:
-  void SetUp() override { Start(1024); }
-
-  void Start(int32_t max_waiting_requests) {
-    server_.reset();
-    ServerSettings settings;
-    settings.port = 0;
-    settings.metrics_port = 0;
-    scheduler_.total_blocks = 512;
-    scheduler_.max_running_sequences = 8;
-    scheduler_.admission.max_waiting_requests = max_waiting_requests;
-    scheduler_.max_context_tokens = 4096;
-    auto server = Server::Start(settings, {Small(executor_)});
-    ASSERT_TRUE(server.ok()) << server.status();
-    server_ = *std::move(server);
-    channel_ = grpc::CreateChannel("127.0.0.1:" + std::to_string(server_->port()),
-                                   grpc::InsecureChannelCredentials());
-    stub_ = v1::Hocket::NewStub(channel_);
-  }
-
-  ModelToHost Small(LetterExecutor& executor, const std::string& name = "") {
-    return {.name = name,
-            .model = {.info = SmallModelInfo(), .text = &text_, .executor = &executor},
-            .scheduler = scheduler_,
-            .trace_plans_file = ""};
-  }
-
-  StreamResult Stream(const v1::GenerateRequest& request,
-                      absl::Duration deadline = absl::Seconds(30)) {
-    grpc::ClientContext context;
-    context.set_deadline(absl::ToChronoTime(absl::Now() + deadline));
-    auto reader = stub_->StreamGenerate(&context, request);
-    StreamResult result;
-    v1::StreamGenerateResponse event;
-    while (reader->Read(&event)) result.events.push_back(event);
-    result.status = reader->Finish();
-    const auto& trailers = context.GetServerTrailingMetadata();
-    if (const auto it = trailers.find("retry-after-ms"); it != trailers.end()) {
-      result.retry_after_ms = std::string(it->second.data(), it->second.size());
-    }
-    if (const auto it = trailers.find("refusal"); it != trailers.end()) {
-      result.refusal = std::string(it->second.data(), it->second.size());
-    }
-    return result;
-  }
-
-  std::string Page(const std::string& path) {
-    httplib::Client client("127.0.0.1", server_->metrics_port());
-    const auto response = client.Get(path.c_str());
-    return response ? std::to_string(response->status) + " " + response->body : "no answer";
-  }
-
-  // The model's state is dropped with the plan after a sequence's end.
-  void ExpectNoSequenceSoon() {
-    for (int i = 0; i < 2000 && executor_.live_sequences > 0; ++i) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    }
-    EXPECT_EQ(executor_.live_sequences, 0);
-  }
-
-  ByteText text_;
-  LetterExecutor executor_;
-  SchedulerSettings scheduler_;
-  std::unique_ptr<Server> server_;
-  std::shared_ptr<grpc::Channel> channel_;
-  std::unique_ptr<v1::Hocket::Stub> stub_;
-};
 
 TEST_F(ServerTest, AStreamTellsTheWholeStoryInOrder) {
   auto request = RequestOf("once", 40, "mine");
@@ -442,78 +347,6 @@ TEST_F(ServerTest, ATakenPortIsAClearError) {
     EXPECT_TRUE(absl::IsUnavailable(second.status())) << second.status();
     EXPECT_THAT(std::string(second.status().message()), HasSubstr("is the port taken?"));
   }
-}
-
-class TwoModelsTest : public ServerTest {
- protected:
-  void SetUp() override {
-    scheduler_.total_blocks = 512;
-    scheduler_.max_context_tokens = 4096;
-    ServerSettings settings;
-    settings.port = 0;
-    settings.metrics_port = 0;
-    other_executor_.ahead = 3;
-    auto server =
-        Server::Start(settings, {Small(executor_, "first"), Small(other_executor_, "second")});
-    ASSERT_TRUE(server.ok()) << server.status();
-    server_ = *std::move(server);
-    channel_ = grpc::CreateChannel("127.0.0.1:" + std::to_string(server_->port()),
-                                   grpc::InsecureChannelCredentials());
-    stub_ = v1::Hocket::NewStub(channel_);
-  }
-
-  v1::GenerateRequest RequestTo(const std::string& model, int32_t max_new_tokens) {
-    v1::GenerateRequest request = RequestOf("once", max_new_tokens);
-    request.set_model(model);
-    return request;
-  }
-
-  LetterExecutor other_executor_;
-};
-
-TEST_F(TwoModelsTest, ARequestsModelChoosesAndTheFirstIsTheDefault) {
-  const StreamResult first = Stream(RequestTo("first", 20));
-  const StreamResult second = Stream(RequestTo("second", 20));
-  EXPECT_EQ(first.text(), LettersAfter(5, 20));
-  EXPECT_EQ(second.text(), LettersAfter(5 + 3, 20));
-  EXPECT_EQ(second.events.front().started().model(), "second");
-  EXPECT_EQ(Stream(RequestTo("", 20)).events.front().started().model(), "first");
-  const StreamResult third = Stream(RequestTo("third", 20));
-  EXPECT_EQ(third.status.error_code(), grpc::StatusCode::NOT_FOUND);
-  EXPECT_THAT(third.status.error_message(), HasSubstr(R"(served: "first", "second")"));
-}
-
-TEST_F(TwoModelsTest, OneModelsTroubleIsNotTheOthers) {
-  executor_.fail_rows = true;
-  EXPECT_EQ(Stream(RequestTo("first", 5)).status.error_code(), grpc::StatusCode::INTERNAL);
-  EXPECT_TRUE(Stream(RequestTo("second", 5)).status.ok());
-}
-
-TEST_F(TwoModelsTest, AllDrainAtOnceWithinOneDeadline) {
-  executor_.step_ms = 5;
-  grpc::ClientContext context;
-  auto reader = stub_->StreamGenerate(&context, RequestTo("first", 4000));
-  v1::StreamGenerateResponse event;
-  ASSERT_TRUE(reader->Read(&event));
-  const absl::Time begin = absl::Now();
-  int ended = -1;
-  std::thread stopping([&] { ended = server_->Stop(begin + absl::Seconds(4)); });
-  StreamResult late;
-  do late = Stream(RequestTo("second", 1));
-  while (late.status.ok());
-  EXPECT_LT(absl::Now() - begin, absl::Seconds(2));  // Not only when the first has drained.
-  EXPECT_EQ(late.status.error_code(), grpc::StatusCode::UNAVAILABLE);
-  while (reader->Read(&event)) continue;
-  EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
-  EXPECT_EQ(event.finished().finish_reason(), v1::FINISH_REASON_SHUTDOWN);
-  stopping.join();
-  EXPECT_EQ(ended, 1);
-}
-
-TEST_F(TwoModelsTest, OneNameForBothIsRefused) {
-  LetterExecutor executors[2];
-  const auto server = Server::Start({}, {Small(executors[0]), Small(executors[1], "small")});
-  EXPECT_EQ(server.status().message(), "models: two of them are called \"small\"");
 }
 
 TEST_F(ServerTest, AnIpv6AddressIsBracketed) {

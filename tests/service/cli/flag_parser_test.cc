@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "CLI/CLI.hpp"
+#include "absl/strings/str_split.h"
 #include "service/cli/flag_checks.h"
 #include "service/cli/settings_list.h"
 
@@ -17,6 +18,7 @@ namespace hocket {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 // A command's flags, parsed once.
@@ -119,6 +121,22 @@ TEST_F(FlagParserTest, AWrongValueOfTheFileIsSaidToBeThere) {
   const std::vector<std::string> words = {"--config", config_};
   EXPECT_THAT(std::string(ParseFlags(toy.app, words).status().message()),
               testing::EndsWith("(set in the file of --config)"));
+}
+
+TEST(HelpText, SwitchesShowNoValueAndLongTextIsBroken) {
+  CLI::App app;
+  PrepareFlags(app);
+  bool cache = true;
+  app.add_flag("--cache,!--no-cache", cache, "Keep blocks")->default_str("true");
+  std::string title;
+  const std::string sentence =
+      "word word word word word word word word word word word word word word";
+  app.add_option("--title", title, sentence + " " + sentence)->envname("HOCKET_TITLE");
+  EXPECT_THAT(app.help(), HasSubstr("  --cache,--no-cache              Keep blocks\n"));
+  EXPECT_THAT(app.help(), HasSubstr("  --title TEXT (Env:HOCKET_TITLE) word"));
+  for (const absl::string_view line : absl::StrSplit(app.help(), '\n')) {
+    EXPECT_LE(line.size(), 120u) << line;
+  }
 }
 
 TEST_F(FlagParserTest, VariablesThatAreNoSettingAreNamedWithTheNearest) {
