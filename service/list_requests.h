@@ -1,5 +1,5 @@
-// Lists the requests that the server holds, for an operator: once, or again and again. The lists are
-// made on a text thread, at times that the delivery thread keeps; nobody waits in between.
+// Lists the requests that the server holds, for an operator: once, or again and again. The lists
+// are made on a text thread, at times that the delivery thread keeps; nobody waits in between.
 #ifndef HOCKET_SERVICE_LIST_REQUESTS_H_
 #define HOCKET_SERVICE_LIST_REQUESTS_H_
 

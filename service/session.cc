@@ -261,7 +261,7 @@ EventBatch Session::Read(const SessionReader* reader) {
   if (entry->refused || refused_) {
     batch.refused = entry->refused ? entry->refused : refused_;
   } else if (entry->gone && (end != nullptr || log_.ended())) {
-    batch.finished = end != nullptr ? *end : *log_.finished();
+    batch.finished = end != nullptr ? *end : EndOfGone(*entry, *log_.finished());
   } else if (entry->attachment.streams || end != nullptr || log_.ended()) {
     batch =
         log_.Read(entry->cursor, entry->attachment.streams ? kMessageLimits : ReadLimits(), end);

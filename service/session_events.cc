@@ -39,7 +39,8 @@ void Session::OnFinished(const FinishedEvent& event) {
   if (!fault_.ok()) {
     told.finish.reason = FinishReason::kError;
     told.status = fault_;
-  } else if (!cancelled_ && !entries_.empty() && !AnyoneLive()) {
+  } else if (told.finish.reason == FinishReason::kCancelled && !cancelled_ && !entries_.empty() &&
+             !AnyoneLive()) {
     told = EndOfGone(entries_.back(), std::move(told));
   }
   run_metrics_->Finished(told, absl::Now());
@@ -72,9 +73,13 @@ void Session::Interrupted(FinishedEvent event) {
   parts_.delivery->Schedule(shared_from_this());
 }
 
-// What ends an entry whose client is gone: its deadline, where that is why.
+// What ends an entry whose client is gone, whatever else has ended: its deadline, where that is
+// why.
 FinishedEvent Session::EndOfGone(const Entry& entry, FinishedEvent event) const {
   constexpr absl::Duration kDeadlineSlack = absl::Milliseconds(50);
+  if (entry.gone && EndError(event, /*constrained=*/false).ok()) {
+    event.finish.reason = FinishReason::kCancelled;
+  }
   const bool late = absl::Now() + kDeadlineSlack >= entry.attachment.deadline;
   if (!entry.gone || !late || event.finish.reason != FinishReason::kCancelled) return event;
   event.finish.reason = FinishReason::kDeadline;

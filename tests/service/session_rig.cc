@@ -153,7 +153,10 @@ std::shared_ptr<TestCall> SessionRig::Start(const v1::GenerateRequest& request,
   origin.caller.tenant = options.tenant;
   auto call = std::make_shared<TestCall>(parts, std::move(origin));
   call->Take(options.takes);
-  calls_.push_back(call);
+  {
+    std::lock_guard lock(mutex_);
+    calls_.push_back(call);
+  }
   CallRequest asked;
   asked.request_id = request.request_id();
   asked.body = BodyOf(request, "small");

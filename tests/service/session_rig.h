@@ -68,6 +68,7 @@ class TestCall final : public Call {
   std::atomic<bool> aborted_ = false;
 };
 
+// Start may be called by several threads.
 class SessionRig {
  public:
   explicit SessionRig(const SessionSettings& settings = {}, int32_t max_queued_texts = 64);
@@ -105,7 +106,8 @@ class SessionRig {
   CallParts parts;
 
  private:
-  std::vector<std::shared_ptr<TestCall>> calls_;
+  std::mutex mutex_;
+  std::vector<std::shared_ptr<TestCall>> calls_;  // Guarded by mutex_.
 };
 
 // A request of this id for so many tokens after "hi", which the small model goes on from with

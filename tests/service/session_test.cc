@@ -4,7 +4,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
+#include <random>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "absl/time/clock.h"
@@ -402,6 +405,68 @@ TEST(SessionTest, NotMoreThanSomeCallsReadOneRequest) {
   for (const auto& call : calls) {
     EXPECT_EQ(call->WaitForEnd().texts.at(0), LettersAfter(3, 100));
   }
+}
+
+// Loses its connection again and again, at random, until it has the whole answer.
+std::map<int32_t, std::string> ReadThroughBreaks(SessionRig& rig, v1::GenerateRequest request,
+                                                 std::mt19937& random) {
+  std::map<int32_t, std::string> texts;
+  std::vector<int64_t> had(request.choices().n());
+  for (int attempt = 0; attempt < 1000; ++attempt) {
+    const auto call = rig.Start(From(request, had), {.streams = random() % 8 != 0});
+    const size_t wanted = random() % 4;
+    ReadAnswer answer =
+        random() % 4 == 0
+            ? call->WaitForEnd()
+            : call->WaitUntil([&](const ReadAnswer& read) { return read.batches >= wanted; });
+    call->ClientGone();
+    answer = call->WaitForEnd();
+    for (const auto& [choice, text] : answer.texts) texts[choice] += text;
+    for (const auto& [choice, tokens] : answer.choice_tokens) had[choice] = tokens;
+    if (answer.status->ok()) return texts;
+    EXPECT_TRUE(absl::IsCancelled(*answer.status)) << *answer.status;
+  }
+  ADD_FAILURE() << "it never came to an end";
+  return texts;
+}
+
+TEST(SessionTest, HoweverConnectionsBreakTheAnswerIsTheSame) {
+  const uint32_t seed = std::random_device()();
+  SCOPED_TRACE("seed " + std::to_string(seed));
+  SessionRig rig;
+  rig.executor.step_ms = 1;
+  std::vector<std::thread> clients;
+  for (uint32_t client = 0; client < 6; ++client) {
+    clients.emplace_back([&rig, seed, client] {
+      std::mt19937 random(seed + client);
+      for (int round = 0; round < 4; ++round) {
+        const int32_t choices = 1 + static_cast<int32_t>(random() % 3);
+        const int32_t tokens = 10 + static_cast<int32_t>(random() % 60);
+        // Two clients share each request.
+        v1::GenerateRequest request =
+            Named("r" + std::to_string(client) + "." + std::to_string(round), tokens);
+        request.mutable_choices()->set_n(choices);
+        request.mutable_speculation()->set_prompt_lookup(choices == 1);
+        request.set_text("abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz");
+        std::mt19937 other = random;
+        other.discard(7);
+        std::map<int32_t, std::string> second;
+        std::thread twin([&] { second = ReadThroughBreaks(rig, request, other); });
+        const std::map<int32_t, std::string> first = ReadThroughBreaks(rig, request, random);
+        twin.join();
+        for (int32_t i = 0; i < choices; ++i) {
+          EXPECT_EQ(first.at(i), LettersAfter(53, tokens, i));
+          EXPECT_EQ(second.at(i), LettersAfter(53, tokens, i));
+        }
+      }
+    });
+  }
+  for (std::thread& client : clients) client.join();
+  // The engine tells its readers before it counts anew.
+  for (int i = 0; i < 2000 && rig.engine.Stats().running_sequences > 0; ++i) {
+    absl::SleepFor(absl::Milliseconds(1));
+  }
+  EXPECT_EQ(rig.engine.Stats().running_sequences, 0);
 }
 
 TEST(SessionTest, GuessesAreCutWhereAClientWas) {
