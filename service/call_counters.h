@@ -21,9 +21,6 @@ class CallCounters {
 
   // `method` is of a fixed set.
   void Count(absl::string_view method, const absl::Status& status);
-  void CountOutcome(absl::string_view method, absl::string_view outcome) {
-    Ended(method, outcome).Increment();
-  }
 
  private:
   prometheus::Counter& Ended(absl::string_view method, absl::string_view outcome) const;

@@ -1,9 +1,10 @@
 #include "service/load_report.h"
 
-#include <grpcpp/ext/call_metric_recorder.h>
+#include <google/protobuf/unknown_field_set.h>
 #include <sched.h>
 
 #include <algorithm>
+#include <bit>
 #include <utility>
 
 #include "runtime/machine.h"
@@ -12,6 +13,24 @@
 
 namespace hocket {
 namespace {
+
+// Fields of xds.data.orca.v3.OrcaLoadReport, whose proto would bring a family of others along.
+constexpr int kCpuUtilization = 1;
+constexpr int kMemUtilization = 2;
+constexpr int kRequestCost = 4;  // This and the next are maps of names to doubles.
+constexpr int kUtilization = 5;
+
+void AddDouble(int field, double value, google::protobuf::UnknownFieldSet& message) {
+  message.AddFixed64(field, std::bit_cast<uint64_t>(value));
+}
+
+void AddEntry(int field, const char* name, double value,
+              google::protobuf::UnknownFieldSet& message) {
+  google::protobuf::UnknownFieldSet entry;
+  entry.AddLengthDelimited(1, name);
+  AddDouble(2, value, entry);
+  entry.SerializeToString(message.AddLengthDelimited(field));
+}
 
 double AllowedProcessors() {
   cpu_set_t mask;
@@ -61,19 +80,26 @@ void LoadSampler::SampleMemory() {
 
 void LoadReport::Record(grpc::CallbackServerContext* context,
                         const std::optional<Usage>& usage) const {
-  grpc::experimental::CallMetricRecorder* recorder = context->ExperimentalGetCallMetricRecorder();
-  if (recorder == nullptr) return;
+  context->AddTrailingMetadata("endpoint-load-metrics-bin", Serialized(usage));
+}
+
+std::string LoadReport::Serialized(const std::optional<Usage>& usage) const {
   const SchedulerStats stats = engine_->Stats();
-  recorder->RecordCpuUtilizationMetric(sampler_->cpu_utilization());
-  recorder->RecordMemoryUtilizationMetric(sampler_->memory_utilization());
-  recorder->RecordUtilizationMetric("kv_cache", Share(stats.used_blocks, stats.total_blocks));
-  recorder->RecordUtilizationMetric(
-      "queue", Share(stats.waiting_requests, metrics_->max_waiting_requests()));
-  if (!usage) return;
-  recorder->RecordRequestCostMetric("prompt_tokens", static_cast<double>(usage->prompt_tokens));
-  recorder->RecordRequestCostMetric("cached_tokens", static_cast<double>(usage->cached_tokens));
-  recorder->RecordRequestCostMetric("generated_tokens",
-                                    static_cast<double>(usage->generated_tokens));
+  google::protobuf::UnknownFieldSet report;
+  AddDouble(kCpuUtilization, sampler_->cpu_utilization(), report);
+  AddDouble(kMemUtilization, sampler_->memory_utilization(), report);
+  AddEntry(kUtilization, "kv_cache", Share(stats.used_blocks, stats.total_blocks), report);
+  AddEntry(kUtilization, "queue", Share(stats.waiting_requests, metrics_->max_waiting_requests()),
+           report);
+  if (usage) {
+    AddEntry(kRequestCost, "prompt_tokens", static_cast<double>(usage->prompt_tokens), report);
+    AddEntry(kRequestCost, "cached_tokens", static_cast<double>(usage->cached_tokens), report);
+    AddEntry(kRequestCost, "generated_tokens", static_cast<double>(usage->generated_tokens),
+             report);
+  }
+  std::string bytes;
+  report.SerializeToString(&bytes);
+  return bytes;
 }
 
 }  // namespace hocket

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <string>
 
 #include "absl/time/time.h"
 #include "scheduler/engine.h"
@@ -60,11 +61,12 @@ class LoadReport {
   LoadReport(const LoadSampler* sampler, const Engine* engine, const Metrics* metrics)
       : sampler_(sampler), engine_(engine), metrics_(metrics) {}
 
-  // Before the call's Finish. `usage`: what the request cost, where it has run. Does nothing where
-  // the server was built without recording.
+  // Before the call's Finish. `usage`: what the request cost, where it has run.
   void Record(grpc::CallbackServerContext* context, const std::optional<Usage>& usage) const;
 
  private:
+  std::string Serialized(const std::optional<Usage>& usage) const;
+
   const LoadSampler* const sampler_;
   const Engine* const engine_;
   const Metrics* const metrics_;

@@ -1,6 +1,5 @@
 #include "service/metrics.h"
 
-#include <algorithm>
 #include <string>
 
 #include "scheduler/admission_gate.h"
@@ -189,44 +188,6 @@ void Metrics::SetAdmission(const AdmissionLimits& limits) {
 void Metrics::SetHealth(bool live, bool ready) {
   live_.Set(live ? 1 : 0);
   ready_.Set(ready ? 1 : 0);
-}
-
-// Shims.
-void Metrics::CountRequest(absl::string_view method, absl::string_view outcome) {
-  calls_.CountOutcome(method, outcome);
-}
-
-void Metrics::CountWaits(const WaitTimes& waits) {
-  const auto count = [&](Counter& counter, absl::Duration wait) {
-    counter.Increment(std::max(absl::ToDoubleSeconds(wait), 0.0));
-  };
-  count(waits_.slots, waits.slots);
-  count(waits_.blocks, waits.blocks);
-  count(waits_.budget, waits.budget);
-  count(waits_.fairness, waits.fairness);
-}
-
-void Metrics::CountPromptTokens(int64_t computed, int64_t cached) {
-  tokens_.prompt.Increment(static_cast<double>(computed + cached));
-  tokens_.cached.Increment(static_cast<double>(cached));
-}
-
-void Metrics::CountGeneratedTokens(int64_t tokens) {
-  tokens_.generated.Increment(static_cast<double>(tokens));
-}
-
-void Metrics::ObserveFirstToken(absl::Duration since_received) {
-  latencies_.first_token.Observe(absl::ToDoubleSeconds(since_received));
-}
-
-void Metrics::ObserveNextToken(absl::Duration since_last) {
-  latencies_.inter_token.Observe(absl::ToDoubleSeconds(since_last));
-}
-
-void Metrics::ObserveFinished(const FinishedEvent& event, absl::Duration since_received) {
-  finish_reasons_[static_cast<size_t>(event.finish.reason)]->Increment();
-  latencies_.request.Observe(absl::ToDoubleSeconds(since_received));
-  latencies_.queue.Observe(absl::ToDoubleSeconds(event.timings.queued));
 }
 
 }  // namespace hocket

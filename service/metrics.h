@@ -53,7 +53,6 @@ class Metrics : public EngineObserver {
   void CountRequest(absl::string_view method, const absl::Status& status) {
     calls_.Count(method, status);
   }
-  void CountRequest(absl::string_view method, absl::string_view outcome);
 
   // The engine did not take a request; `limit` is of a fixed set.
   void CountRefusal(std::string_view limit);
@@ -78,14 +77,6 @@ class Metrics : public EngineObserver {
   void SetHealth(bool live, bool ready);
 
   absl::Duration LongestRecentStep() const { return steps_.LongestRecentStep(); }
-
-  // For calls that do not have RequestMetrics yet.
-  void CountWaits(const WaitTimes& waits);
-  void CountPromptTokens(int64_t computed, int64_t cached);
-  void CountGeneratedTokens(int64_t tokens);
-  void ObserveFirstToken(absl::Duration since_received);
-  void ObserveNextToken(absl::Duration since_last);
-  void ObserveFinished(const FinishedEvent& event, absl::Duration since_received);
 
  private:
   friend class RequestMetrics;

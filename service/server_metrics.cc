@@ -1,5 +1,7 @@
 #include "service/server_metrics.h"
 
+#include "service/log_counter.h"
+
 namespace hocket {
 namespace {
 
@@ -7,6 +9,15 @@ namespace {
 constexpr absl::string_view kMethods[] = {"Generate",   "StreamGenerate", "Score",  "Embed",
                                           "Tokenize",   "Detokenize",     "Cancel", "ListRequests",
                                           "ListModels", "GetModel"};
+
+struct LogLevel {
+  spdlog::level::level_enum level;
+  const char* label;
+};
+constexpr LogLevel kLogLevels[] = {{spdlog::level::debug, "debug"},
+                                   {spdlog::level::info, "info"},
+                                   {spdlog::level::warn, "warning"},
+                                   {spdlog::level::err, "error"}};
 
 prometheus::Counter& LetGo(prometheus::Registry* registry, const char* why) {
   return MetricSeries(registry).Counter(
@@ -28,7 +39,20 @@ ServerMetrics::ServerMetrics(prometheus::Registry* registry)
           "hocket_retained_session_bytes",
           "Memory of the requests kept for clients that may come back.")),
       expired_sessions_(LetGo(registry, "time")),
-      evicted_sessions_(LetGo(registry, "room")) {}
+      evicted_sessions_(LetGo(registry, "room")) {
+  for (size_t i = 0; i < log_lines_.size(); ++i) {
+    log_lines_[i] = &MetricSeries(registry).Counter(
+        "hocket_log_lines_total", "Lines of the log, by level.", {{"level", kLogLevels[i].label}});
+  }
+}
+
+void ServerMetrics::UpdateLogLines() {
+  const LogCounter* counter = LogCounter::OfDefaultLog();
+  if (counter == nullptr) return;
+  for (size_t i = 0; i < log_lines_.size(); ++i) {
+    RaiseTo(*log_lines_[i], counter->lines(kLogLevels[i].level));
+  }
+}
 
 void ServerMetrics::SetRetained(int64_t sessions, int64_t bytes, int64_t expired, int64_t evicted) {
   retained_sessions_.Set(static_cast<double>(sessions));

@@ -3,6 +3,7 @@
 #ifndef HOCKET_SERVICE_SERVER_METRICS_H_
 #define HOCKET_SERVICE_SERVER_METRICS_H_
 
+#include <array>
 #include <cstdint>
 
 #include "absl/status/status.h"
@@ -22,7 +23,10 @@ class ServerMetrics {
 
   void CountInvalidTraceparent() { invalid_traceparents_.Increment(); }
 
-  // Set when the page is read, by one thread at a time: requests that have ended and can still be
+  // Of the log that is set up. When the page is read, by one thread at a time, as is what follows.
+  void UpdateLogLines();
+
+  // Set when the page is read: requests that have ended and can still be
   // attached to, the memory of all their answers, and since the start those let go because their
   // time was over or for want of room.
   void SetRetained(int64_t sessions, int64_t bytes, int64_t expired, int64_t evicted);
@@ -30,6 +34,7 @@ class ServerMetrics {
  private:
   CallCounters calls_;
   prometheus::Counter& invalid_traceparents_;
+  std::array<prometheus::Counter*, 4> log_lines_{};
   prometheus::Gauge& retained_sessions_;
   prometheus::Gauge& retained_bytes_;
   prometheus::Counter& expired_sessions_;

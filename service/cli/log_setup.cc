@@ -5,8 +5,10 @@
 
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "service/log_counter.h"
 #include "service/log_event.h"
 
 namespace hocket {
@@ -66,7 +68,8 @@ std::unique_ptr<spdlog::formatter> Formatter(bool json) {
 }  // namespace
 
 void SetUpLog(std::shared_ptr<spdlog::sinks::sink> sink, const std::string& level, bool json) {
-  auto logger = std::make_shared<spdlog::logger>("hocket", std::move(sink));
+  const std::vector<spdlog::sink_ptr> sinks = {std::move(sink), std::make_shared<LogCounter>()};
+  auto logger = std::make_shared<spdlog::logger>("hocket", sinks.begin(), sinks.end());
   logger->flush_on(spdlog::level::info);
   spdlog::set_default_logger(std::move(logger));
   ChangeLog(level, json);
