@@ -25,8 +25,8 @@ using Json = nlohmann::json;
 constexpr double kMinCallBytes = 22;
 // Of connections that send much, so many are looked at more closely, those that send most.
 constexpr size_t kMaxSuspects = 64;
-// Without a look at the calls for longer than this, the next tells no rate.
-constexpr absl::Duration kStale = absl::Seconds(1);
+// Who has sent much is looked at for so long: gRPC may have megabytes of it still before it.
+constexpr absl::Duration kSuspicion = absl::Seconds(5);
 
 // What gRPC's C interface gives, parsed; discarded when there is none.
 Json Parsed(char* text) {
@@ -101,9 +101,11 @@ std::vector<int> CallRateWatch::Look(const std::vector<Connection>& connections,
   for (const Connection& connection : connections) {
     const uint64_t bytes = ReceivedBytes(connection.descriptor);
     const uint64_t fresh = bytes - std::exchange(connection.meter->bytes_, bytes);
+    absl::Time& suspect_until = connection.meter->suspect_until_;
     if (static_cast<double>(fresh) > limit_ * seconds * kMinCallBytes) {
-      suspects.emplace_back(fresh, connection);
+      suspect_until = now + kSuspicion;
     }
+    if (now < suspect_until) suspects.emplace_back(fresh, connection);
   }
   if (suspects.size() > kMaxSuspects) {
     std::nth_element(suspects.begin(), suspects.begin() + kMaxSuspects, suspects.end(),
@@ -128,13 +130,9 @@ bool CallRateWatch::OpensTooMany(const Connection& connection, absl::Time now) {
       NumberAt(socket.at("socket").value("data", Json::object()), "streamsStarted");
   const int64_t fresh = calls - std::exchange(meter.calls_, calls);
   const absl::Duration since = now - std::exchange(meter.read_at_, now);
-  if (since > kStale) {
-    meter.recent_calls_ = 0;
-    return false;
-  }
-  const double served = limit_ * absl::ToDoubleSeconds(since);
-  meter.recent_calls_ = std::max(0.0, meter.recent_calls_ - served) + static_cast<double>(fresh);
-  return meter.recent_calls_ > limit_;
+  meter.excess_calls_ += static_cast<double>(fresh) - limit_ * absl::ToDoubleSeconds(since);
+  meter.excess_calls_ = std::max(0.0, meter.excess_calls_);
+  return meter.excess_calls_ > limit_;
 }
 
 std::optional<int64_t> CallRateWatch::SocketIdOf(int descriptor) {

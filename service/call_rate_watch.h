@@ -33,7 +33,8 @@ class CallRateWatch {
     std::optional<int64_t> socket_id_;
     int64_t calls_ = 0;  // When they were last read.
     absl::Time read_at_;
-    double recent_calls_ = 0;  // Those, less the limit's number for each second since.
+    double excess_calls_ = 0;  // Beyond the limit's number for each second.
+    absl::Time suspect_until_ = absl::InfinitePast();
   };
   struct Connection {
     int descriptor = -1;

@@ -110,14 +110,14 @@ ConnectionGate::~ConnectionGate() {
   if (thread_.joinable()) thread_.join();
 }
 
-void ConnectionGate::Register(grpc::ServerBuilder& builder,
-                              std::shared_ptr<grpc::ServerCredentials> credentials) {
-  acceptor_ = builder.experimental().AddExternalConnectionAcceptor(
-      grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
-      std::move(credentials));
+void ConnectionGate::Register(
+    grpc::ServerBuilder& builder,
+    const std::function<std::shared_ptr<grpc::ServerCredentials>()>& credentials) {
+  hand_over_.Register(builder, credentials);
 }
 
 void ConnectionGate::Start() {
+  hand_over_.Start();
   thread_ = std::thread([this] { Run(); });
 }
 
@@ -158,6 +158,10 @@ void ConnectionGate::Run() {
 
 void ConnectionGate::CloseListeners() {
   sockets_.CloseAll();
+  for (const int number : hand_over_.Stop()) {
+    if (connections_.contains(number)) shutdown(number, SHUT_RDWR);
+  }
+  hand_over_.Join();
   std::lock_guard lock(mutex_);
   has_stopped_accepting_ = true;
   stopped_accepting_.notify_all();
@@ -200,10 +204,7 @@ void ConnectionGate::Take(Descriptor socket, const PeerAddress& peer, int listen
                        Connection{std::move(watched), peer, CallRateWatch::Meter(absl::Now())});
   ++by_peer_[peer];
   ++open_connections_;
-  grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters parameters;
-  parameters.listener_fd = listener;
-  parameters.fd = socket.Release();  // gRPC's from here on.
-  acceptor_->HandleNewConnection(&parameters);
+  hand_over_.Give(std::move(socket), listener, number);
 }
 
 void ConnectionGate::Refuse(Descriptor socket) {

@@ -15,6 +15,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -26,6 +27,7 @@
 #include "absl/time/time.h"
 #include "service/call_rate_watch.h"
 #include "service/descriptor.h"
+#include "service/hand_over.h"
 #include "service/heap_trim.h"
 #include "service/listening_sockets.h"
 
@@ -55,7 +57,9 @@ class ConnectionGate {
 
   // In this order: before the server is built, when it is, and before it is shut down. A gate that
   // is not started, or stopped, takes no connections; those that are open stay.
-  void Register(grpc::ServerBuilder& builder, std::shared_ptr<grpc::ServerCredentials> credentials);
+  // `credentials` makes equal ones, any number of times.
+  void Register(grpc::ServerBuilder& builder,
+                const std::function<std::shared_ptr<grpc::ServerCredentials>()>& credentials);
   void Start();
   void StopAccepting();
 
@@ -88,7 +92,7 @@ class ConnectionGate {
   ListeningSockets sockets_;
   Descriptor epoll_;
   Descriptor wake_;  // An eventfd.
-  std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor_;
+  HandOver hand_over_;
   std::thread thread_;
   std::atomic<bool> accepting_ = true;
   std::atomic<bool> closing_ = false;

@@ -41,10 +41,7 @@ absl::StatusOr<std::unique_ptr<FrontDoor>> FrontDoor::Open(const SecuritySetting
 }
 
 absl::Status FrontDoor::LoadTls() {
-  if (!settings_.encrypted()) {
-    credentials_ = grpc::InsecureServerCredentials();
-    return absl::OkStatus();
-  }
+  if (!settings_.encrypted()) return absl::OkStatus();
   std::vector<std::string> files = {settings_.tls.certificate, settings_.tls.key};
   if (!settings_.tls.client_ca.empty()) files.push_back(settings_.tls.client_ca);
   watch_.Add(std::move(files), [this] { ReloadTls(); });
@@ -52,7 +49,6 @@ absl::Status FrontDoor::LoadTls() {
   if (!identity.ok()) return identity.status();
   NoteTls(*identity);
   tls_ = TlsCredentials::Make(*std::move(identity));
-  credentials_ = tls_->ForPort();
   return absl::OkStatus();
 }
 
@@ -98,7 +94,9 @@ void FrontDoor::ChooseAuthorizer(const std::string& host) {
 }
 
 void FrontDoor::Register(grpc::ServerBuilder& builder) {
-  gate_->Register(builder, credentials_);
+  gate_->Register(builder, [this] {
+    return tls_ == nullptr ? grpc::InsecureServerCredentials() : tls_->ForPort();
+  });
   builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, kHandshakeTimeoutMs);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS,
                              MillisecondsOrNever(settings_.max_connection_idle));

@@ -58,8 +58,7 @@ class FrontDoor {
 
   const SecuritySettings settings_;
   std::unique_ptr<DoorMetrics> metrics_;
-  std::shared_ptr<TlsCredentials> tls_;                   // Null: plaintext.
-  std::shared_ptr<grpc::ServerCredentials> credentials_;  // Of the port.
+  std::shared_ptr<TlsCredentials> tls_;  // Null: plaintext.
   std::unique_ptr<Authorizer> authorizer_;
   KeyAuthorizer* keys_ = nullptr;  // The authorizer, where there are keys.
   std::vector<std::string> tenants_;

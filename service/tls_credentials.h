@@ -19,11 +19,10 @@ class TlsCredentials {
   static std::shared_ptr<TlsCredentials> Make(TlsIdentity identity);
   virtual ~TlsCredentials() = default;
 
-  // As LoadTlsIdentity gave it: what gRPC cannot use is logged at the next connection, and the old
-  // identity is kept.
+  // As LoadTlsIdentity gave it. Should gRPC not like it after all, it goes on with what it has.
   virtual void Replace(TlsIdentity identity) = 0;
 
-  // For one port of one server, which must not outlive this.
+  // For one port or acceptor of one server.
   virtual std::shared_ptr<grpc::ServerCredentials> ForPort() = 0;
 };
 
