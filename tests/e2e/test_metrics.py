@@ -1,5 +1,7 @@
 """The numbers on the metrics page are those of what was asked, and the documentation's tables are the page's."""
 
+import hashlib
+import json
 import re
 import socket
 import statistics
@@ -159,6 +161,26 @@ def test_a_request_that_is_asked_for_again_is_attached_and_kept(own, own_stub):
     assert page.value("hocket_requests_total", outcome="ok") - before.value("hocket_requests_total", outcome="ok") == 2
     assert page.value("hocket_finish_reasons_total") - before.value("hocket_finish_reasons_total") == 1
     assert page.value("hocket_retained_sessions") == 1 and page.value("hocket_retained_session_bytes") > 100
+
+
+def test_tenants_that_keys_name_have_their_own_numbers(tmp_path):
+    keys = tmp_path / "keys.json"
+    keys.write_text(json.dumps({"keys": [
+        {"name": name, "sha256": hashlib.sha256(f"key of {name}".encode()).hexdigest(), "tenant": tenant,
+         "scopes": ["generate"]} for name, tenant in (("a", "north"), ("b", "south"), ("c", "south"))]}))
+    keys.chmod(0o600)
+    with ServerProcess("--api-keys", str(keys)) as guarded, grpc.insecure_channel(guarded.target) as channel:
+        assert read(guarded).by("hocket_tenant_requests_total", "tenant") == {"north": 0, "south": 0, "other": 0}
+        stub = hocket_pb2_grpc.HocketStub(channel)
+        for name in "bc":
+            stub.Generate(generate_request(stopping={"max_new_tokens": 3, "ignore_eos": True}),
+                          metadata=[("authorization", f"Bearer key of {name}")])
+        with pytest.raises(grpc.RpcError):
+            stub.Generate(generate_request(), metadata=[("authorization", "Bearer key of nobody")])
+        page = read(guarded)
+    assert page.by("hocket_tenant_requests_total", "tenant") == {"north": 0, "south": 2, "other": 0}
+    assert page.by("hocket_tenant_generated_tokens_total", "tenant") == {"north": 0, "south": 6, "other": 0}
+    assert page.value("hocket_request_errors_total", reason="KEY_UNKNOWN", model="") == 1
 
 
 def test_a_calls_end_tells_the_servers_load_and_what_the_call_cost(own):
