@@ -185,6 +185,10 @@ bool SessionRig::WaitUntilGone(const std::string& request_id) {
   return WaitFor([&] { return !Held(request_id); });
 }
 
+bool SessionRig::WaitUntilIdle() {
+  return WaitFor([&] { return engine.Stats().running_sequences == 0; });
+}
+
 v1::GenerateRequest Named(const std::string& id, int32_t max_new_tokens) {
   v1::GenerateRequest request;
   request.set_request_id(id);

@@ -93,6 +93,7 @@ class SessionRig {
   // Waits up to 20 s.
   bool WaitForState(const std::string& request_id, v1::RequestState state);
   bool WaitUntilGone(const std::string& request_id);
+  bool WaitUntilIdle();  // The engine, which tells its readers before it counts anew.
 
   ByteText text;
   LetterExecutor executor;

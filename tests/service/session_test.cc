@@ -144,7 +144,7 @@ TEST(SessionTest, ARequestWhoseClientLeftIsSuspendedAndTakenUpWhereItWas) {
   ASSERT_TRUE(rig.WaitForState("one", v1::REQUEST_STATE_SUSPENDED));
   const int drawn = rig.executor.draws;
   EXPECT_LT(drawn, 80);
-  EXPECT_EQ(rig.engine.Stats().running_sequences, 0);
+  EXPECT_TRUE(rig.WaitUntilIdle());
   rig.executor.step_ms = 0;
   const size_t tokens = had.tokens.at(0).size();
   const ReadAnswer rest =
@@ -462,11 +462,7 @@ TEST(SessionTest, HoweverConnectionsBreakTheAnswerIsTheSame) {
     });
   }
   for (std::thread& client : clients) client.join();
-  // The engine tells its readers before it counts anew.
-  for (int i = 0; i < 2000 && rig.engine.Stats().running_sequences > 0; ++i) {
-    absl::SleepFor(absl::Milliseconds(1));
-  }
-  EXPECT_EQ(rig.engine.Stats().running_sequences, 0);
+  EXPECT_TRUE(rig.WaitUntilIdle());
 }
 
 TEST(SessionTest, GuessesAreCutWhereAClientWas) {
