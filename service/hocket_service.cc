@@ -11,6 +11,7 @@
 #include "service/field_checks.h"
 #include "service/list_requests.h"
 #include "service/received.h"
+#include "service/request_log.h"
 #include "service/session_registry.h"
 #include "service/status.h"
 
@@ -45,6 +46,17 @@ v1::Model DescribeModel(const std::string& name, const ModelInfo& info, bool cha
   model.set_kv_blocks(info.kv_blocks);
   model.set_kv_block_tokens(block_tokens);
   return model;
+}
+
+// The line of a call that no model had; one that went well without is told by the metrics alone.
+void LogRefused(absl::string_view method, const grpc::CallbackServerContext& context,
+                const absl::Status& status) {
+  if (status.ok()) return;
+  RequestRecord record;
+  record.method = method;
+  record.peer = context.peer();
+  record.status = status;
+  LogRequest(record);
 }
 
 // A stream that ends before it begins.
@@ -122,6 +134,7 @@ grpc::ServerWriteReactor<Response>* HocketService::EndStream(absl::string_view m
                                                              grpc::CallbackServerContext* context,
                                                              const absl::Status& status) {
   shared().server_metrics->CountCall(method, status);
+  LogRefused(method, *context, status);
   // It deletes itself when gRPC is done with it.
   return std::make_unique<RefusedStream<Response>>(EndOf(status, context)).release();
 }
@@ -282,6 +295,7 @@ grpc::ServerUnaryReactor* HocketService::End(absl::string_view method,
   } else {
     metrics->CountRequest(method, status);
   }
+  LogRefused(method, *context, status);
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   reactor->Finish(EndOf(status, context));
   return reactor;

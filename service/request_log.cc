@@ -38,7 +38,8 @@ void AddFinish(LogEvent& event, const FinishedEvent& finished) {
 void LogRequest(const RequestRecord& record) {
   const bool failed = record.status.code() == absl::StatusCode::kInternal;
   LogEvent event("request");
-  event.Text("id", record.request_id).Text("method", record.method);
+  AddText(event, "id", record.request_id);
+  event.Text("method", record.method);
   AddText(event, "model", record.model);
   AddText(event, "tenant", record.tenant);
   AddText(event, "key", record.key_name);
@@ -48,7 +49,7 @@ void LogRequest(const RequestRecord& record) {
   if (failed) event.Text("error", record.status.message());
   if (record.finished) AddFinish(event, *record.finished);
   if (record.first_token) event.Milliseconds("first_token_ms", *record.first_token);
-  event.Milliseconds("total_ms", record.total);
+  if (record.total) event.Milliseconds("total_ms", *record.total);
   if (record.trace) AddTrace(event, *record.trace);
   if (record.prompt) event.Text("prompt", *record.prompt);
   for (size_t i = 0; i < record.answers.size(); ++i) {

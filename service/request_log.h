@@ -28,7 +28,7 @@ struct RequestRecord {
   absl::Status status;                        // The call's end; its reason is told with it.
   std::optional<FinishedEvent> finished;      // Unless the engine never had the request.
   std::optional<absl::Duration> first_token;  // From the call's arrival on.
-  absl::Duration total;                       // From there to the end.
+  std::optional<absl::Duration> total;        // From there to the end.
 
   // Only with --log-prompts: text or token ids as text, and the text of each choice.
   std::optional<std::string> prompt;

@@ -130,13 +130,15 @@ def test_a_line_of_json_is_one_request_with_its_members():
             with pytest.raises(grpc.RpcError):
                 stub.Generate(generate_request(request_id="refused", sampling={"top_k": -1}),
                               metadata=(("traceparent", TRACEPARENT.upper()),))
+            with pytest.raises(grpc.RpcError):
+                stub.Generate(generate_request(model="nobody"))
         assert re.search(r"^hocket_invalid_traceparents_total 1$", metrics(own), re.M)
         own.terminate()
         assert own.wait(30) == 0
     events = [json.loads(line) for line in own.log if line.startswith("{")]
     assert [event["event"] for event in events if event["event"] in ("start", "ready", "drain", "stop")] == [
         "start", "ready", "drain", "stop"]
-    served, refused = [event for event in events if event["event"] == "request"]
+    served, refused, unknown = [event for event in events if event["event"] == "request"]
     assert (served["id"], served["tenant"], served["model"], served["method"], served["outcome"]) == (
         "mine", "choir", "tales", "Generate", "ok")
     assert served["finish_reason"] == "FINISH_REASON_LENGTH" and served["generated_tokens"] == 3
@@ -144,6 +146,8 @@ def test_a_line_of_json_is_one_request_with_its_members():
     assert (served["trace_id"], served["span_id"], served["trace_flags"]) == tuple(TRACEPARENT.split("-")[1:])
     assert served["peer"].startswith("ipv4:127.0.0.1:")
     assert refused["outcome"] == "invalid_argument" and refused["reason"] == "INVALID_FIELD"
+    assert (unknown["method"], unknown["reason"]) == ("Generate", "MODEL_NOT_FOUND")
+    assert unknown["peer"].startswith("ipv4:127.0.0.1:") and not {"id", "model"} & unknown.keys()
     assert not {"trace_id", "generated_tokens"} & refused.keys()
     assert not any("secret" in line for line in own.log)
 
