@@ -77,6 +77,12 @@ TEST(RuntimeSettings, NamesTheFieldThatIsWrong) {
   bad.kv_cache_bytes = -1;
   expect(bad, "kv_cache_bytes");
   bad = good;
+  bad.shared_memory.promised_bytes = -1;
+  expect(bad, "shared_memory");
+  bad = good;
+  bad.shared_memory.kv_shares = 0;
+  expect(bad, "shared_memory.kv_shares");
+  bad = good;
   bad.weight_cache = "";
   expect(bad, "weight_cache");
 }

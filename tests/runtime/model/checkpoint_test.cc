@@ -210,6 +210,25 @@ TEST_F(ModelFolderTest, AKvCacheBeyondTheMemoryIsRefusedBeforeItIsMade) {
               testing::AllOf(HasSubstr("kv_cache_bytes"), HasSubstr("bytes of memory are left")));
 }
 
+TEST_F(ModelFolderTest, MemoryPromisedToOtherModelsIsNotThere) {
+  RuntimeSettings settings = SmallSettings(folder_.string(), Precision::kF32);
+  settings.shared_memory.promised_bytes = int64_t{1} << 60;
+  EXPECT_THAT(std::string(Decoder::Load(settings).status().message()),
+              HasSubstr("only 0 bytes of memory are left"));
+}
+
+TEST_F(ModelFolderTest, TheKvCacheIsAShareOfWhatWeightsToComeLeave) {
+  RuntimeSettings settings = SmallSettings(folder_.string(), Precision::kF32);
+  settings.kv_cache_bytes = 0;
+  settings.shared_memory.kv_shares = 1 << 30;  // So that none holds a block.
+  EXPECT_THAT(std::string(Decoder::Load(settings).status().message()), HasSubstr("holds no block"));
+  settings.shared_memory.kv_shares = 2;
+  EXPECT_TRUE(Decoder::Load(settings).ok());
+  settings.shared_memory.expected_bytes = int64_t{1} << 60;
+  EXPECT_THAT(std::string(Decoder::Load(settings).status().message()),
+              HasSubstr("the KV cache of 0 bytes holds no block"));
+}
+
 TEST_F(ModelFolderTest, InfoAndProgress) {
   RuntimeSettings settings = SmallSettings(folder_.string(), Precision::kAuto);
   std::vector<double> fractions;
