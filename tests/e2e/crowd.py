@@ -30,7 +30,7 @@ from server_process import ServerProcess
 
 import grpc
 
-from hocket.v1 import hocket_pb2_grpc
+from hocket.v1 import hocket_pb2, hocket_pb2_grpc
 
 RETAIN_S = 3  # How long the server keeps an ended request for clients that come back.
 
@@ -151,6 +151,17 @@ def leaks(before, after):
     return found
 
 
+def held(server):
+    """What the server still holds once all have gone: requests and KV blocks that nobody wants."""
+    page = urllib.request.urlopen(f"http://{server.metrics}/metrics").read().decode()
+    gauges = re.findall(r"^(hocket_(?:requests_running|requests_waiting|kv_blocks_used))(?:{[^}]*})? (\S+)$", page, re.M)
+    assert len({name for name, _ in gauges}) == 3, gauges
+    found = [f"{name} {value}" for name, value in gauges if float(value)]
+    with grpc.insecure_channel(server.target, [("grpc.use_local_subchannel_pool", 1)]) as channel:
+        listed = list(hocket_pb2_grpc.HocketStub(channel).ListRequests(hocket_pb2.ListRequestsRequest(), timeout=10))
+    return found + [f"{answer.total} requests are listed" for answer in listed if answer.total]
+
+
 def measure(streams=500, seconds=60.0, distinct=200, workers=2, warm_up_s=None, seed=1, flags=()):
     """The whole of it; what was not right is in `problems`."""
     with ServerProcess("--retain-seconds", str(RETAIN_S), *flags) as server:
@@ -162,8 +173,10 @@ def measure(streams=500, seconds=60.0, distinct=200, workers=2, warm_up_s=None, 
             seen = press(server.target, streams, seconds, workers, seed, known)
         took_s = time.monotonic() - began
         after = idle_resources(server, wanted=before)
+        left = held(server)
         peak_mib = server.peak_memory_mib()
     problems = [f"health: {what}" for what in health.wrong] + [f"leaked: {what}" for what in leaks(before, after)]
+    problems += [f"left behind: {what}" for what in left]
     if seen["wrong_count"]:
         problems.append(f"{seen['wrong_count']} calls went wrong, such as {seen['wrong'][:3]}")
     first = seen.pop("first_s")
