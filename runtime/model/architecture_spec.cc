@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <numbers>
+#include <optional>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
@@ -82,11 +83,20 @@ void ReadSizes(JsonFields& fields, ArchitectureSpec& spec) {
   }
 }
 
+// Frequencies are divided by such numbers and their powers: of one below 1 these pass what a float
+// holds.
+double NumberFrom1(JsonFields& fields, const std::string& name,
+                   std::optional<double> fallback = std::nullopt) {
+  const double number = fields.PositiveNumber(name, fallback);
+  if (number < 1) fields.Fail(name, absl::StrCat("is ", number, ", expected at least 1"));
+  return number;
+}
+
 // Older files have rope_theta and rope_scaling, newer ones put both into rope_parameters.
 absl::Status ReadRotary(JsonFields& fields, const std::string& path, ArchitectureSpec& spec) {
   const char* const name = fields.Has("rope_parameters") ? "rope_parameters" : "rope_scaling";
   RotarySpec& rotary = spec.rotary;
-  rotary.base = fields.PositiveNumber("rope_theta", 10000.0);
+  rotary.base = NumberFrom1(fields, "rope_theta", 10000.0);
   const auto partial = [&](JsonFields& in) {
     return in.PositiveNumber("partial_rotary_factor", 1.0) != 1.0;
   };
@@ -100,17 +110,17 @@ absl::Status ReadRotary(JsonFields& fields, const std::string& path, Architectur
   }
   JsonFields scaling(*object, path, absl::StrCat(name, "."));
   if (partial(scaling)) return Unimplemented(path, partial_error);
-  rotary.base = scaling.PositiveNumber("rope_theta", rotary.base);
+  rotary.base = NumberFrom1(scaling, "rope_theta", rotary.base);
   const std::string type =
       scaling.String(scaling.Has("rope_type") ? "rope_type" : "type", "default");
   if (type == "default") {
     rotary.scaling = RotaryScaling::kNone;
   } else if (type == "linear") {
     rotary.scaling = RotaryScaling::kLinear;
-    rotary.factor = scaling.PositiveNumber("factor");
+    rotary.factor = NumberFrom1(scaling, "factor");
   } else if (type == "llama3") {
     rotary.scaling = RotaryScaling::kLlama3;
-    rotary.factor = scaling.PositiveNumber("factor");
+    rotary.factor = NumberFrom1(scaling, "factor");
     rotary.low_frequency_factor = scaling.PositiveNumber("low_freq_factor");
     rotary.high_frequency_factor = scaling.PositiveNumber("high_freq_factor");
     rotary.original_context_tokens = scaling.PositiveNumber("original_max_position_embeddings");

@@ -5,8 +5,10 @@
 namespace hocket {
 namespace {
 
-// A value as an error shows it.
+// A value as an error shows it. What holds values is only named: it may be as deep as its file is
+// long, and writing it out takes the stack a call for each level.
 std::string Shown(const nlohmann::json& value) {
+  if (value.is_structured()) return value.is_array() ? "a list" : "an object";
   std::string text = value.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
   if (text.size() > 60) text = text.substr(0, 57) + "...";
   return text;

@@ -123,6 +123,27 @@ TEST(ArchitectureSpec, Llama3ScalingNeedsAllItsFields) {
   ExpectError(config, absl::StatusCode::kInvalidArgument, {"rope_scaling.high_freq_factor"});
 }
 
+TEST(ArchitectureSpec, PositionsTurnByFiniteAngles) {
+  for (const double base : {1e-300, 0.5}) {
+    auto config = LlamaConfig();
+    config["rope_theta"] = base;
+    ExpectError(config, absl::StatusCode::kInvalidArgument, {"rope_theta", "at least 1"});
+    config["rope_theta"] = 1;
+    config["rope_scaling"] = {{"rope_type", "linear"}, {"factor", base}};
+    ExpectError(config, absl::StatusCode::kInvalidArgument, {"rope_scaling.factor", "at least 1"});
+  }
+}
+
+TEST(ArchitectureSpec, AValueOfAnyDepthIsAnErrorAndNotACrash) {
+  constexpr size_t kDepth = 1 << 20;
+  const std::string deep = std::string(kDepth, '[') + std::string(kDepth, ']');
+  std::string text = LlamaConfig().dump();
+  text.replace(text.find(":64"), 3, ":" + deep);
+  const auto spec = ParseArchitecture(text, "dir/config.json");
+  EXPECT_EQ(spec.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(spec.status().message()), HasSubstr("hidden_size is a list"));
+}
+
 TEST(ArchitectureSpec, BrokenJsonIsAnErrorAndNotACrash) {
   for (const char* text : {"", "{", "[]", "3", "{\"a\":1}}", "\xff\xfe"}) {
     const auto spec = ParseArchitecture(text, "dir/config.json");
