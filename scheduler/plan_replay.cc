@@ -1,5 +1,6 @@
 // The trace's reader: see plan_trace.cc for its lines.
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <memory>
 #include <optional>
@@ -17,6 +18,10 @@ namespace {
 
 // Prompts and steps longer than this are no trace of ours.
 constexpr int64_t kMaxCount = 1 << 26;
+// Nor are schedulers larger than this, which would take gigabytes to set up.
+constexpr int32_t kMaxBlocks = 1 << 24;
+constexpr int32_t kMaxRunningSequences = 1 << 16;
+constexpr int32_t kMaxDraftTokens = 1 << 16;
 constexpr int32_t kLastReason = static_cast<int32_t>(FinishReason::kRepetition);
 
 class SilentSink final : public Sink {
@@ -114,7 +119,8 @@ bool Replay::Begin() {
                      Read(cache) && Read(target);
   settings_.prefix_cache = cache != 0;
   settings_.target_inter_token = absl::Nanoseconds(target);
-  return whole && version == 2 && !scheduler_.has_value();
+  return whole && version == 2 && !scheduler_.has_value() && settings_.total_blocks <= kMaxBlocks &&
+         settings_.max_running_sequences <= kMaxRunningSequences;
 }
 
 bool Replay::Measure() {
@@ -149,8 +155,10 @@ bool Replay::Add() {
   // What the scheduler takes for granted of a request that was validated.
   const bool rolls = kept >= 0;
   const bool plain = !rolls && request.max_draft_tokens == 0 && resumed->empty();
-  if ((beam != 0 && !plain) || (request.choices != 1 && !resumed->empty()) ||
-      kept > settings_.max_context_tokens - 2) {
+  const bool weighed = request.tenant_weight > 0 && std::isfinite(request.tenant_weight);
+  const bool guesses = request.max_draft_tokens >= 0 && request.max_draft_tokens <= kMaxDraftTokens;
+  if (!weighed || !guesses || (beam != 0 && !plain) ||
+      (request.choices != 1 && !resumed->empty()) || kept > settings_.max_context_tokens - 2) {
     return false;
   }
   request.id = absl::StrCat(++report_.requests);

@@ -107,6 +107,10 @@ TEST(PlanTrace, NamesALineThatIsNone) {
   for (const char* text : {"garbage", "hocket-trace 1 1 1 1 1 1 0 0",
                            "hocket-trace 2 8 4 2 16 64 1 0\nA 0 inf 4 1 0 -1 0 9 0 1 0 0 1 5 0",
                            "hocket-trace 2 8 4 2 16 64 1 0\nA 0 inf 4 1 0 -1 0 1 0 1 0 0 3 5",
+                           "hocket-trace 2 8 4 2 16 64 1 0\nA 0 inf 4 1 0 -1 0 1 0 0 0 0 1 5 0",
+                           "hocket-trace 2 8 4 2 16 64 1 0\nA 0 inf 4 1 0 -1 -1 1 0 1 0 0 1 5 0",
+                           "hocket-trace 2 2147483647 4 2 16 64 1 0",
+                           "hocket-trace 2 8 4 2147483647 2147483647 64 1 0",
                            "hocket-trace 2 8 4 2 16 64 1 0\nR 0 0 1 0",
                            "hocket-trace 2 0 4 2 16 64 1 0\nP 0 1 step 1"}) {
     std::istringstream in(text);
