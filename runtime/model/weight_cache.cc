@@ -224,7 +224,8 @@ absl::StatusOr<CachedWeights> WeightCache::Open(const std::string& path, int64_t
     return Unusable(path, "not a weight cache");
   }
   if (header.version != kFormatVersion) return Unusable(path, "of another format version");
-  if (header.header_bytes > std::min(bytes.size(), kMostHeaderBytes)) {
+  if (header.header_bytes < sizeof(header) ||
+      header.header_bytes > std::min(bytes.size(), kMostHeaderBytes)) {
     return Unusable(path, "damaged header");
   }
   const std::string found(reinterpret_cast<const char*>(bytes.data()), header.header_bytes);

@@ -107,6 +107,15 @@ TEST_F(WeightCacheTest, AFileCutShortOrGrownIsNotUsed) {
   }
 }
 
+TEST_F(WeightCacheTest, AHeaderThatClaimsToBeShorterThanItsFieldsIsNotUsed) {
+  for (const char bytes : {0, 8, 55}) {
+    Store(SomeBytes(64, 5));
+    Overwrite(16, bytes);  // header_bytes, little-endian.
+    Overwrite(17, 0);
+    EXPECT_EQ(FindError(Cache(), 64).message(), path_ + ": damaged header");
+  }
+}
+
 TEST_F(WeightCacheTest, ADamagedByteIsNoticedWhereverItIs) {
   const size_t size = 12288;
   Store(SomeBytes(size, 4));
