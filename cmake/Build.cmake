@@ -11,6 +11,10 @@ if(HOCKET_SANITIZE)
   add_compile_options(-fsanitize=${HOCKET_SANITIZE} -fno-omit-frame-pointer)
   add_link_options(-fsanitize=${HOCKET_SANITIZE})
 endif()
+if(HOCKET_FUZZ)
+  # A fuzzer stops at the first thing that is wrong.
+  add_compile_options(-fno-sanitize-recover=all)
+endif()
 
 find_program(HOCKET_CCACHE ccache)
 if(HOCKET_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)

@@ -4,6 +4,19 @@
 
 set(HOCKET_RUST_TARGET_DIR "${HOCKET_CACHE_DIR}/rust-target" CACHE PATH "Where cargo keeps what it compiled")
 
+# The fuzzer's eyes: which branches ran, and what was compared. For the named target only, so that
+# build scripts, which have no fuzzer to link, are left alone.
+set(HOCKET_RUST_TRIPLE "")
+set(HOCKET_RUST_FLAGS "")
+if(HOCKET_FUZZ)
+  execute_process(COMMAND rustc -vV OUTPUT_VARIABLE rustc_version)
+  string(REGEX MATCH "host: ([^\n]+)" unused "${rustc_version}")
+  set(HOCKET_RUST_TRIPLE ${CMAKE_MATCH_1})
+  set(HOCKET_RUST_FLAGS "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+-Cllvm-args=-sanitizer-coverage-trace-compares -Cforce-frame-pointers=yes")
+endif()
+
 function(hocket_add_rust_staticlib target)
   cmake_parse_arguments(ARG "" "MANIFEST;LIB" "" ${ARGN})
   find_program(HOCKET_CARGO cargo HINTS $ENV{HOME}/.cargo/bin)
@@ -19,6 +32,7 @@ function(hocket_add_rust_staticlib target)
     OUTPUT ${library}
     COMMAND ${CMAKE_COMMAND} -DCARGO=${HOCKET_CARGO} -DMANIFEST=${ARG_MANIFEST}
             -DTARGET_DIR=${HOCKET_RUST_TARGET_DIR} -DLIB=${ARG_LIB} -DOUT=${library}
+            -DTRIPLE=${HOCKET_RUST_TRIPLE} -DFLAGS=${HOCKET_RUST_FLAGS}
             -P ${PROJECT_SOURCE_DIR}/cmake/CargoBuild.cmake
     DEPENDS ${sources} ${ARG_MANIFEST} ${crate}/Cargo.lock ${PROJECT_SOURCE_DIR}/cmake/CargoBuild.cmake
     COMMENT "cargo build ${ARG_LIB} (about 2 minutes the first time)"
