@@ -41,7 +41,7 @@ build_fuzz_targets() { # NAME...
 # run_fuzz_target NAME SECONDS: what it finds new is kept in build-fuzz/corpus for the next run.
 run_fuzz_target() {
   local name=$1 seconds=$2 folder=$ROOT/build-fuzz found=$ROOT/build-fuzz/corpus/$1 seeds=$ROOT/tests/fuzz/corpus/$1
-  local options=("-max_total_time=$seconds" -timeout=10 -rss_limit_mb=2560 -malloc_limit_mb=1024 -max_len=65536
+  local options=("-max_total_time=$seconds" -timeout=60 -rss_limit_mb=2560 -malloc_limit_mb=1024 -max_len=65536
     -print_final_stats=1 "-artifact_prefix=$folder/found/$name-")
   [[ -e "$ROOT/tests/fuzz/$name.dict" ]] && options+=("-dict=$ROOT/tests/fuzz/$name.dict")
   mkdir -p "$found" "$seeds" "$folder/found"

@@ -87,7 +87,7 @@ class JsonMutator {
     if (node.is_string()) {
       node = ChangedText(node.get<std::string>());
     } else if (node.is_number_integer()) {
-      node = node.get<int64_t>() + static_cast<int64_t>(Below(9)) - 4;
+      node = static_cast<int64_t>(node.get<uint64_t>() + Below(9) - 4);  // Goes round.
     } else if (node.is_number()) {
       node = node.get<double>() * (OneIn(2) ? 10 : -0.1);
     } else {

@@ -113,7 +113,10 @@ void CheckGenerate(const v1::GenerateRequest& request, const Validator& validato
   Promise(valid->shape.roll_kept_tokens ||
               prompt_tokens + valid->max_new_tokens <= info.max_context_tokens,
           "an answer fits the context, or it rolls");
-  Promise(valid->shape.sequences >= valid->shape.choices && valid->shape.choices >= 1,
+  const RequestShape& shape = valid->shape;
+  Promise(shape.choices >= 1 && shape.sequences >= 1, "there is a choice and its sequence");
+  // Where nothing is generated, one sequence is enough.
+  Promise(shape.sequences >= shape.choices || valid->max_new_tokens == 0,
           "there are as many sequences as choices");
   if (valid->resumed != nullptr) {
     CheckTokens(*valid->resumed, info);
