@@ -6,8 +6,8 @@ namespace hocket {
 namespace {
 
 // Slots of the table that a run may lie in. A bound, so that tokens chosen to collide cost no more
-// time than others: the run that they push out is not found again. Other tokens hardly ever push one
-// out of a table that is half full at most.
+// time than others: the run that they push out is not found again. Other tokens hardly ever push
+// one out of a table that is half full at most.
 constexpr size_t kProbes = 32;
 constexpr size_t kFirstSlots = 64;
 

@@ -33,7 +33,8 @@ class CurrentIdentity {
     seen_generation = generation_;
     const grpc_ssl_pem_key_cert_pair pair = {identity_.key_pem.c_str(),
                                              identity_.certificate_pem.c_str()};
-    // gRPC 1.51 insists on CAs for clients; where no client is asked for a certificate, any will do.
+    // gRPC 1.51 insists on CAs for clients; where no client is asked for a certificate, any will
+    // do.
     const std::string& authorities =
         wants_clients_ ? identity_.client_ca_pem : identity_.certificate_pem;
     *config = grpc_ssl_server_certificate_config_create(authorities.c_str(), &pair, 1);

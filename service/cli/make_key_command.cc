@@ -26,8 +26,8 @@ absl::StatusOr<std::string> FreshKey() {
   if (getrandom(random.data(), random.size(), 0) != static_cast<ssize_t>(random.size())) {
     return absl::UnavailableError("the system gives no random bytes");
   }
-  return absl::StrCat(
-      kPrefix, absl::WebSafeBase64Escape(absl::string_view(random.data(), random.size())));
+  return absl::StrCat(kPrefix,
+                      absl::WebSafeBase64Escape(absl::string_view(random.data(), random.size())));
 }
 
 class MakeKeyCommand final : public Command {
