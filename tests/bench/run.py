@@ -10,6 +10,7 @@
     ./dev bench probe                 what this machine can do: memory reads, arithmetic, barriers
     ./dev bench quality               what a precision costs: divergence from f32, perplexity
     ./dev bench profile               where a step's time goes, by kind of work
+    ./dev bench limits                how near steps come to memory's and arithmetic's limits
     ./dev bench settings              what settings cost the whole server
     ./dev bench sampling              what choosing a token costs, beside llama.cpp and transformers
     ./dev bench crowd                 500 streams for a minute, some badly behaved: right, or not
@@ -90,7 +91,7 @@ CASES = {"kv-cache": kv_cache, "batching": batching, "prefill": prefill}
 # Modules beside this one, each with a main of its own.
 TOOLS = {"peers": "peers", "arrival": "arrival", "settings": "settings_cost",
          "sampling": "sampling", "probe": "probe", "quality": "quality",
-         "profile": "step_profile", "crowd": "crowd"}
+         "profile": "step_profile", "limits": "limits", "crowd": "crowd"}
 
 
 def main():
