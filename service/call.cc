@@ -9,7 +9,6 @@
 #include "service/field_checks.h"
 #include "service/request_log.h"
 #include "service/session_registry.h"
-#include "service/status.h"
 
 namespace hocket {
 
@@ -80,9 +79,7 @@ void Call::SeekTextEnds(const std::shared_ptr<Session>& session) {
     self->Attach(session, /*text_ends_sought=*/true);
   });
   if (taken) return;
-  Refuse(WithRetryAfter(ReasonError(ErrorReason::kTextQueueFull,
-                                    "too many requests wait to be tokenized; try again later"),
-                        kRetryDelay));
+  Refuse(TextPool::Full());
 }
 
 void Call::Use(std::shared_ptr<Session> session) {

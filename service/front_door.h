@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "service/authorizer.h"
 #include "service/connection_gate.h"
 #include "service/door_metrics.h"
@@ -43,6 +44,8 @@ class FrontDoor {
 
   void Reload() { watch_.ReloadAll(); }  // Of all files, soon. Any thread.
   void UpdateMetrics();                  // Before they are read. Any thread.
+  // As DoorMetrics. Any thread.
+  void CountReload(absl::string_view what, bool ok) { metrics_->CountReload(what, ok); }
 
  private:
   explicit FrontDoor(const SecuritySettings& settings) : settings_(settings) {}

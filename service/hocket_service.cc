@@ -13,7 +13,6 @@
 #include "service/received.h"
 #include "service/request_log.h"
 #include "service/session_registry.h"
-#include "service/status.h"
 
 namespace hocket {
 namespace {
@@ -280,11 +279,7 @@ grpc::ServerUnaryReactor* HocketService::OnTextThread(absl::string_view method,
         reactor->Finish(EndOf(status, context));
       });
   if (taken) return reactor;
-  return End(method, context,
-             WithRetryAfter(ReasonError(ErrorReason::kTextQueueFull,
-                                        "too many requests wait to be tokenized; try again later"),
-                            kRetryDelay),
-             metrics);
+  return End(method, context, TextPool::Full(), metrics);
 }
 
 grpc::ServerUnaryReactor* HocketService::End(absl::string_view method,

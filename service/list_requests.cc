@@ -13,7 +13,6 @@
 #include "service/error_reasons.h"
 #include "service/field_checks.h"
 #include "service/session_registry.h"
-#include "service/status.h"
 
 namespace hocket {
 namespace {
@@ -69,9 +68,7 @@ class ListReactor final : public grpc::ServerWriteReactor<v1::ListRequestsRespon
       self->StartWrite(&self->response_);
     });
     if (taken) return;
-    End(WithRetryAfter(ReasonError(ErrorReason::kTextQueueFull,
-                                   "too many requests wait to be tokenized; try again later"),
-                       kRetryDelay));
+    End(TextPool::Full());
   }
 
   void End(const absl::Status& status) {

@@ -3,6 +3,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "service/api_keys.h"
+#include "service/field_checks.h"
 #include "service/listening_sockets.h"
 
 namespace hocket {
@@ -13,11 +14,6 @@ constexpr int64_t kMinBufferBytes = 16 << 20;
 constexpr int32_t kMaxConnections = 1 << 20;
 
 absl::Status Wrong(absl::string_view what) { return absl::InvalidArgumentError(what); }
-
-absl::Status CheckRange(absl::string_view name, int64_t value, int64_t low, int64_t high) {
-  if (value >= low && value <= high) return absl::OkStatus();
-  return Wrong(absl::StrCat(name, ": ", value, " is out of range [", low, ", ", high, "]"));
-}
 
 absl::Status CheckDuration(absl::string_view name, absl::Duration value) {
   if (value >= kMinIdle) return absl::OkStatus();
@@ -40,13 +36,12 @@ absl::Status SecuritySettings::Validate(const std::string& host) const {
         " would serve the network in plaintext: give "
         "--tls-cert and --tls-key, or --allow-plaintext where something else encrypts"));
   }
-  absl::Status status = CheckRange("max_connections", max_connections, 1, kMaxConnections);
+  absl::Status status = CheckInt("max_connections", max_connections, 1, kMaxConnections);
   status.Update(
-      CheckRange("max_connections_per_address", max_connections_per_address, 0, kMaxConnections));
+      CheckInt("max_connections_per_address", max_connections_per_address, 0, kMaxConnections));
   status.Update(
-      CheckRange("max_connection_calls_per_second", max_connection_calls_per_second, 1, 1'000'000));
-  status.Update(
-      CheckRange("max_buffer_bytes", max_buffer_bytes, kMinBufferBytes, int64_t{1} << 40));
+      CheckInt("max_connection_calls_per_second", max_connection_calls_per_second, 1, 1'000'000));
+  status.Update(CheckInt("max_buffer_bytes", max_buffer_bytes, kMinBufferBytes, int64_t{1} << 40));
   status.Update(CheckDuration("max_connection_idle", max_connection_idle));
   status.Update(CheckDuration("max_connection_age", max_connection_age));
   return status;

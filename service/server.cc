@@ -5,8 +5,6 @@
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/health_check_service_interface.h>
-#include <prometheus/counter.h>
-#include <prometheus/family.h>
 #include <prometheus/registry.h>
 #include <spdlog/spdlog.h>
 
@@ -44,12 +42,7 @@ void LogGrpc(gpr_log_func_args* args) { spdlog::debug("grpc: {}", args->message)
 class GrpcServer final : public Server {
  public:
   explicit GrpcServer(const ServerSettings& settings)
-      : settings_(settings),
-        reloads_(prometheus::BuildCounter()
-                     .Name("hocket_config_reloads_total")
-                     .Help("Files read again, by what they hold and by outcome.")
-                     .Register(registry_)),
-        text_pool_(settings.max_text_threads, settings.max_queued_texts) {}
+      : settings_(settings), text_pool_(settings.max_text_threads, settings.max_queued_texts) {}
 
   ~GrpcServer() override {
     if (!stopped_) Stop(absl::Now());
@@ -77,7 +70,6 @@ class GrpcServer final : public Server {
   ServerMetrics server_metrics_{&registry_};
   MetricsPage page_{&registry_, settings_.metrics_names, [this] { UpdateMetrics(); }};
   LoadSampler load_;
-  prometheus::Family<prometheus::Counter>& reloads_;
   SessionRegistry sessions_{settings_.sessions, &delivery_};
   DeliveryThread delivery_;  // Ends before what it does things for.
   std::unique_ptr<FrontDoor> door_;
@@ -190,7 +182,7 @@ void GrpcServer::UpdateMetrics() {
 
 void GrpcServer::Reload(const absl::StatusOr<LiveSettings>& live) {
   door_->Reload();
-  reloads_.Add({{"what", "config"}, {"outcome", live.ok() ? "ok" : "error"}}).Increment();
+  door_->CountReload("config", live.ok());
   if (!live.ok()) return;
   sessions_.SetSettings(live->sessions);
   for (const auto& model : models_) model->SetAdmission(live->admission);

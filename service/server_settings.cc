@@ -2,28 +2,18 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/string_view.h"
+#include "service/field_checks.h"
 
 namespace hocket {
-namespace {
-
-absl::Status Check(absl::string_view name, int64_t value, int64_t low, int64_t high) {
-  if (value >= low && value <= high) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat(name, ": ", value, " is out of range [", low, ", ", high, "]"));
-}
-
-}  // namespace
-
 absl::Status ServerSettings::Validate() const {
   if (host.empty()) return absl::InvalidArgumentError("host: is empty");
-  absl::Status status = Check("port", port, 0, 65535);
-  status.Update(Check("metrics_port", metrics_port, -1, 65535));
-  status.Update(Check("max_prompt_bytes", max_prompt_bytes, 1, int64_t{1} << 30));
-  status.Update(Check("max_message_bytes", max_message_bytes, 1 << 10, 1 << 30));
-  status.Update(Check("max_concurrent_streams", max_concurrent_streams, 1, 1 << 20));
-  status.Update(Check("max_text_threads", max_text_threads, 1, 256));
-  status.Update(Check("max_queued_texts", max_queued_texts, 1, 1 << 20));
+  absl::Status status = CheckInt("port", port, 0, 65535);
+  status.Update(CheckInt("metrics_port", metrics_port, -1, 65535));
+  status.Update(CheckInt("max_prompt_bytes", max_prompt_bytes, 1, int64_t{1} << 30));
+  status.Update(CheckInt("max_message_bytes", max_message_bytes, 1 << 10, 1 << 30));
+  status.Update(CheckInt("max_concurrent_streams", max_concurrent_streams, 1, 1 << 20));
+  status.Update(CheckInt("max_text_threads", max_text_threads, 1, 256));
+  status.Update(CheckInt("max_queued_texts", max_queued_texts, 1, 1 << 20));
   if (drain < absl::ZeroDuration()) {
     status.Update(absl::InvalidArgumentError("drain: is negative"));
   }

@@ -23,12 +23,6 @@ bool NeedsWholePrompt(const OutputSettings& output) {
 // gRPC ends a call whose deadline passes by cancelling it, by a timer of its own that may be early.
 constexpr absl::Duration kDeadlineSlack = absl::Milliseconds(50);
 
-bool Passed(absl::Time deadline) { return absl::Now() + kDeadlineSlack >= deadline; }
-
-absl::Status DeadlinePassed() {
-  return ReasonError(ErrorReason::kDeadlinePassed, "the call's deadline passed");
-}
-
 absl::Status InUse(const std::string& request_id, absl::string_view why) {
   return ReasonError(ErrorReason::kRequestIdInUse, absl::StrCat("request_id: a request with id \"",
                                                                 request_id, "\" is held", why));
@@ -45,6 +39,12 @@ LogCursor FirstCursor(const ResumePoint& begun) {
 }
 
 }  // namespace
+
+bool Session::Entry::late() const { return absl::Now() + kDeadlineSlack >= attachment.deadline; }
+
+absl::Status Session::DeadlinePassed() {
+  return ReasonError(ErrorReason::kDeadlinePassed, "the call's deadline passed");
+}
 
 std::string EngineIdOf(const SessionKey& key) {
   return absl::StrCat(key.tenant.size(), "/", key.tenant, "/", key.request_id);
@@ -72,9 +72,7 @@ void Session::Prepare(Validate validate) {
       });
   if (taken) return;
   std::lock_guard lock(mutex_);
-  RefuseAll(WithRetryAfter(ReasonError(ErrorReason::kTextQueueFull,
-                                       "too many requests wait to be tokenized; try again later"),
-                           kRetryDelay));
+  RefuseAll(TextPool::Full());
 }
 
 void Session::Validated(absl::StatusOr<ValidRequest> valid) {
@@ -99,8 +97,7 @@ void Session::Validated(absl::StatusOr<ValidRequest> valid) {
 absl::Status Session::Abandoned() const {
   if (cancelled_) return ReasonError(ErrorReason::kCancelled, "the request was cancelled");
   if (AnyoneLive()) return absl::OkStatus();
-  const bool late = std::ranges::all_of(
-      entries_, [](const Entry& entry) { return Passed(entry.attachment.deadline); });
+  const bool late = std::ranges::all_of(entries_, &Entry::late);
   return late ? DeadlinePassed() : ReasonError(ErrorReason::kCancelled, "the client went away");
 }
 

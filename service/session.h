@@ -127,6 +127,7 @@ class Session : public Sink, public Deliverable, public std::enable_shared_from_
     std::optional<absl::Status> refused = {};  // In place of all else.
 
     bool live() const { return !gone && !end && !refused; }
+    bool late() const;  // Its deadline has passed, or is about to.
   };
 
   // All of these with mutex_ held.
@@ -148,6 +149,7 @@ class Session : public Sink, public Deliverable, public std::enable_shared_from_
   void Trim();
   FinishedEvent Accumulate(const FinishedEvent& event);
   FinishedEvent CutShort() const;
+  static absl::Status DeadlinePassed();
   FinishedEvent EndOfGone(const Entry& entry, FinishedEvent event) const;
   void SlimContext();
   int64_t bytes() const;

@@ -4,7 +4,6 @@
 
 #include "absl/time/clock.h"
 #include "service/engine_errors.h"
-#include "service/error_reasons.h"
 #include "service/scheduling_settings.h"
 #include "service/session.h"
 #include "service/session_registry.h"
@@ -76,14 +75,12 @@ void Session::Interrupted(FinishedEvent event) {
 // What ends an entry whose client is gone, whatever else has ended: its deadline, where that is
 // why.
 FinishedEvent Session::EndOfGone(const Entry& entry, FinishedEvent event) const {
-  constexpr absl::Duration kDeadlineSlack = absl::Milliseconds(50);
   if (entry.gone && EndError(event, /*constrained=*/false).ok()) {
     event.finish.reason = FinishReason::kCancelled;
   }
-  const bool late = absl::Now() + kDeadlineSlack >= entry.attachment.deadline;
-  if (!entry.gone || !late || event.finish.reason != FinishReason::kCancelled) return event;
+  if (!entry.gone || !entry.late() || event.finish.reason != FinishReason::kCancelled) return event;
   event.finish.reason = FinishReason::kDeadline;
-  event.status = ReasonError(ErrorReason::kDeadlinePassed, "the call's deadline passed");
+  event.status = DeadlinePassed();
   return event;
 }
 

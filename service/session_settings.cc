@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "service/field_checks.h"
 
 namespace hocket {
 
@@ -17,10 +18,7 @@ absl::Status SessionSettings::Validate() const {
   status.Update(
       check("slow_reader_seconds", slow_reader, absl::Milliseconds(100), absl::Hours(24)));
   constexpr int64_t kMostBytes = int64_t{1} << 40;
-  if (retain_bytes < 0 || retain_bytes > kMostBytes) {
-    status.Update(absl::InvalidArgumentError(
-        absl::StrCat("retain_bytes: ", retain_bytes, " is out of range [0, ", kMostBytes, "]")));
-  }
+  status.Update(CheckInt("retain_bytes", retain_bytes, 0, kMostBytes));
   return status;
 }
 

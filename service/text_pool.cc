@@ -2,6 +2,9 @@
 
 #include <utility>
 
+#include "service/error_reasons.h"
+#include "service/status.h"
+
 namespace hocket {
 
 TextPool::TextPool(int32_t threads, int32_t max_queued) : max_queued_(max_queued) {
@@ -25,6 +28,12 @@ bool TextPool::TrySchedule(std::function<void()> task) {
   }
   wake_.notify_one();
   return true;
+}
+
+absl::Status TextPool::Full() {
+  return WithRetryAfter(ReasonError(ErrorReason::kTextQueueFull,
+                                    "too many requests wait to be tokenized; try again later"),
+                        kRetryDelay);
 }
 
 void TextPool::Run() {

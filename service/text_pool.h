@@ -11,6 +11,8 @@
 #include <thread>
 #include <vector>
 
+#include "absl/status/status.h"
+
 namespace hocket {
 
 class TextPool {
@@ -22,6 +24,9 @@ class TextPool {
 
   // False when max_queued tasks wait already; the task then never runs.
   bool TrySchedule(std::function<void()> task);
+
+  // What a client is told then: to come again.
+  static absl::Status Full();
 
  private:
   void Run();

@@ -1,7 +1,9 @@
 // hocket_limits_tool: how near a model's steps come to what the machine gives at that very moment.
 // In turns of a tenth of a second each, so that a machine that is shared with others treats all
 // alike: a plain read of as many bytes as the weights have, a decode step of one sequence, the int8
-// products out of registers, and a prefill chunk. Figures are medians over the rounds.
+// products out of registers, and a prefill chunk. Figures are medians over the rounds. Start it
+// with GOMP_SPINCOUNT=1000, as `./dev bench limits` does: else an idle worker spins on a core that
+// the read and the products then lack.
 //
 //   hocket_limits_tool --model DIR [--precision int8] [--rounds 20] [--context 128] [--chunk 512]
 #include <algorithm>
