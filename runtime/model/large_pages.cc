@@ -28,33 +28,44 @@ uintptr_t NextLargePage(uintptr_t address) {
 }
 
 // Address space of this process, of one piece with the range that it is to replace, so that the
-// moved pages are one piece again and not one for each.
+// moved pages are one piece again and not one for each. It is given away from its beginning on:
+// what a page has left is free for anyone, a new thread's stack for one, and no longer ours.
 class Staging {
  public:
-  explicit Staging(size_t bytes)
-      : bytes_(bytes + kLargePageBytes),
-        mapping_(mmap(nullptr, bytes_, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)) {
-    if (mapping_ != MAP_FAILED) madvise(mapping_, bytes_, MADV_HUGEPAGE);
+  explicit Staging(size_t bytes) {
+    void* const mapping = mmap(nullptr, bytes + kLargePageBytes, PROT_READ | PROT_WRITE,
+                               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (mapping == MAP_FAILED) return;
+    madvise(mapping, bytes + kLargePageBytes, MADV_HUGEPAGE);
+    const auto begin = reinterpret_cast<uintptr_t>(mapping);
+    end_ = begin + bytes + kLargePageBytes;
+    next_ = NextLargePage(begin);
+    if (next_ > begin) munmap(mapping, next_ - begin);
   }
   ~Staging() {
-    if (mapping_ != MAP_FAILED) munmap(mapping_, bytes_);
+    if (end_ > next_) munmap(reinterpret_cast<void*>(next_), end_ - next_);
   }
+  Staging(const Staging&) = delete;
+  Staging& operator=(const Staging&) = delete;
 
-  // Copies `page` to `offset` here, and puts the copy's pages in its place.
-  bool Exchange(void* page, size_t offset) {
-    if (mapping_ == MAP_FAILED) return false;
-    void* const copy =
-        reinterpret_cast<void*>(NextLargePage(reinterpret_cast<uintptr_t>(mapping_)) + offset);
+  // Copies `page` and puts the copy's pages in its place. As often as there are large pages in
+  // `bytes`; false when the system does not play along.
+  bool Exchange(void* page) {
+    if (end_ - next_ < kLargePageBytes) return false;
+    void* const copy = reinterpret_cast<void*>(next_);
     std::memcpy(copy, page, kLargePageBytes);
-    return mprotect(copy, kLargePageBytes, PROT_READ) == 0 &&
-           mremap(copy, kLargePageBytes, kLargePageBytes, MREMAP_MAYMOVE | MREMAP_FIXED, page) ==
-               page;
+    if (mprotect(copy, kLargePageBytes, PROT_READ) != 0 ||
+        mremap(copy, kLargePageBytes, kLargePageBytes, MREMAP_MAYMOVE | MREMAP_FIXED, page) !=
+            page) {
+      return false;
+    }
+    next_ += kLargePageBytes;
+    return true;
   }
 
  private:
-  const size_t bytes_;
-  void* const mapping_;
+  uintptr_t next_ = 0;  // The copy to come; what is before it is no longer ours.
+  uintptr_t end_ = 0;
 };
 
 int64_t Move(std::span<const std::byte> bytes, const std::atomic<bool>& stopped) {
@@ -64,7 +75,7 @@ int64_t Move(std::span<const std::byte> bytes, const std::atomic<bool>& stopped)
   Staging staging(end - start);
   uintptr_t page = start;
   for (; page + kLargePageBytes <= end && !stopped; page += kLargePageBytes) {
-    if (!staging.Exchange(reinterpret_cast<void*>(page), page - start)) break;
+    if (!staging.Exchange(reinterpret_cast<void*>(page))) break;
   }
   return static_cast<int64_t>(page - start);
 }

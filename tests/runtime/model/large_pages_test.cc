@@ -1,6 +1,7 @@
 // Contents that move to large pages while threads read them.
 #include "runtime/model/large_pages.h"
 
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -83,6 +84,35 @@ TEST_F(LargePagesTest, ReadersSeeTheSameBytesBeforeDuringAndAfter) {
   EXPECT_EQ(moved % (2 << 20), 0);
   // A machine short of memory may give fewer.
   std::cout << "in large pages: " << (LargePageKib() - before) / 1024 << " MiB\n";
+}
+
+// A thread that starts meanwhile has its stack where a moved page was.
+TEST_F(LargePagesTest, MemoryThatOthersMapMeanwhileStaysTheirs) {
+  Write(size_t{64} << 20);
+  const auto file = MappedFile::Open(path_);
+  ASSERT_TRUE(file.ok());
+  constexpr size_t kBytes = size_t{256} << 10;
+  std::vector<void*> others;
+  std::atomic<bool> done = false;
+  std::thread moving([&] {
+    LargePageMove(file->bytes(), nullptr).Wait();
+    done = true;
+  });
+  while (!done) {
+    void* const memory =
+        mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) break;
+    others.push_back(memory);
+  }
+  moving.join();
+  std::vector<unsigned char> resident(kBytes / 4096);
+  int64_t lost = 0;
+  for (void* memory : others) {
+    if (mincore(memory, kBytes, resident.data()) != 0) ++lost;  // ENOMEM: not mapped any more.
+    munmap(memory, kBytes);
+  }
+  EXPECT_GT(others.size(), 0u);
+  EXPECT_EQ(lost, 0) << "of " << others.size();
 }
 
 TEST_F(LargePagesTest, MayStopInTheMiddleAndLeavesAWholeMapping) {
