@@ -138,13 +138,13 @@ grpc::ServerWriteReactor<Response>* HocketService::EndStream(absl::string_view m
   return std::make_unique<RefusedStream<Response>>(EndOf(status, context)).release();
 }
 
-absl::StatusOr<const HocketService::HostedModel*> HocketService::FindModel(
+absl::StatusOr<const HocketService::ServedModel*> HocketService::FindModel(
     const std::string& name) const {
   if (name.empty()) return &models_.front();
-  for (const HostedModel& model : models_) {
+  for (const ServedModel& model : models_) {
     if (model.described.name() == name) return &model;
   }
-  const auto name_of = [](std::string* out, const HostedModel& model) {
+  const auto name_of = [](std::string* out, const ServedModel& model) {
     absl::StrAppend(out, "\"", model.described.name(), "\"");
   };
   const std::string asked = name.substr(0, 128);
@@ -158,7 +158,7 @@ absl::StatusOr<HocketService::Admitted> HocketService::Admit(
     const grpc::CallbackServerContext& context, Scope scope, const std::string& model) const {
   absl::StatusOr<Caller> caller = shared().authorizer->Authorize(context, scope);
   if (!caller.ok()) return caller.status();
-  absl::StatusOr<const HostedModel*> found = FindModel(model);
+  absl::StatusOr<const ServedModel*> found = FindModel(model);
   if (!found.ok()) return found.status();
   return Admitted{*found, *std::move(caller)};
 }
@@ -254,7 +254,7 @@ grpc::ServerUnaryReactor* HocketService::ListModels(grpc::CallbackServerContext*
                                                     v1::ListModelsResponse* response) {
   absl::StatusOr<Caller> caller = shared().authorizer->Authorize(*context, Scope::kGenerate);
   if (!caller.ok()) return End("ListModels", context, caller.status());
-  for (const HostedModel& model : models_) *response->add_models() = model.described;
+  for (const ServedModel& model : models_) *response->add_models() = model.described;
   return End("ListModels", context, absl::OkStatus());
 }
 

@@ -58,19 +58,19 @@ class HocketService final : public v1::Hocket::CallbackService {
   void Serve(const char* name, grpc::ServerWriteReactor<Response>* (HocketService::*method)(
                                    grpc::CallbackServerContext*, const Request*));
 
-  struct HostedModel {
+  struct ServedModel {
     CallParts parts;
     v1::Model described;
   };
   struct Admitted {
-    const HostedModel* model;
+    const ServedModel* model;
     Caller caller;
   };
 
   // Who calls, and for which model. The errors of Authorizer, and NOT_FOUND for an unknown name.
   absl::StatusOr<Admitted> Admit(const grpc::CallbackServerContext& context, Scope scope,
                                  const std::string& model) const;
-  absl::StatusOr<const HostedModel*> FindModel(const std::string& name) const;
+  absl::StatusOr<const ServedModel*> FindModel(const std::string& name) const;
 
   // Runs `work` on a text thread and ends the call with what it returns; `metrics` are the model's.
   grpc::ServerUnaryReactor* OnTextThread(absl::string_view method,
@@ -86,7 +86,7 @@ class HocketService final : public v1::Hocket::CallbackService {
 
   const CallParts& shared() const { return models_.front().parts; }
 
-  std::vector<HostedModel> models_;
+  std::vector<ServedModel> models_;
 };
 
 }  // namespace hocket
