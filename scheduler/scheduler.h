@@ -47,6 +47,7 @@ struct SchedulerStats {
   int32_t total_blocks = 0;
   // Since the start.
   int64_t preemptions = 0;
+  int64_t recomputed_tokens = 0;      // Computed again after a preemption.
   int64_t draft_tokens = 0;           // Guessed,
   int64_t accepted_draft_tokens = 0;  // and of those, drawn.
   PrefixCacheStats prefix_cache;

@@ -99,6 +99,7 @@ void Scheduler::Core::CommitRow(RequestState& state, Choice& choice, const PlanR
       outcome.embedding.clear();
     }
   }
+  recomputed_tokens_ += sequence.RecomputedAmong(row.token_count - row.draft_tokens);
   sequence.Advance(row.token_count - row.draft_tokens);
   const auto accepted = static_cast<int32_t>(std::max<size_t>(outcome.tokens.size(), 1) - 1);
   sequence.Accept(std::span(outcome.tokens).first(accepted));

@@ -157,6 +157,7 @@ SchedulerStats Scheduler::Core::Stats() const {
           .cached_blocks = pool_.idle_blocks(),
           .total_blocks = pool_.total_blocks(),
           .preemptions = preemptions_,
+          .recomputed_tokens = recomputed_tokens_,
           .draft_tokens = draft_tokens_,
           .accepted_draft_tokens = accepted_draft_tokens_,
           .prefix_cache = cache_.stats()};

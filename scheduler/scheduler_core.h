@@ -109,6 +109,7 @@ class Scheduler::Core {
   std::vector<RequestState*> newcomers_;  // With a deadline, since the last plan.
   StepTimeModel model_;
   int64_t preemptions_ = 0;
+  int64_t recomputed_tokens_ = 0;
   int64_t draft_tokens_ = 0;
   int64_t accepted_draft_tokens_ = 0;
   int64_t admissions_ = 0;

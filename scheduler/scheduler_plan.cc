@@ -141,7 +141,7 @@ void Scheduler::Core::Preempt(RequestState& state) {
       std::erase_if(plan_.copies,
                     [&](const BlockCopy& copy) { return copy.target == lease.block(); });
     }
-    choice.sequence.DropBlocks();
+    choice.sequence.GiveBlocksBack();
   }
   state.AwaitFork();
   line_.Wait(state);

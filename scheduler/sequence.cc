@@ -165,6 +165,7 @@ void Sequence::Roll() {
   const auto oldest = tokens_.begin() + *roll_kept_tokens_;
   tokens_.erase(oldest, oldest + forgotten);
   forgotten_tokens_ += forgotten;
+  given_back_tokens_ = 0;  // What is computed again now would be without that, too.
   // Resumed tokens may roll a prompt away that this run never computed; it is then as if told.
   reached_tokens_ = std::max(reached_tokens_, prompt_tokens_);
   DropBlocks();
@@ -176,6 +177,11 @@ void Sequence::DropBlocks() {
   computed_tokens_ = 0;
   chain_end_ = nullptr;
   cached_blocks_ = 0;
+}
+
+void Sequence::GiveBlocksBack() {
+  given_back_tokens_ = std::max(given_back_tokens_, computed_tokens_);
+  DropBlocks();
 }
 
 Sequence::Computed Sequence::ShareComputedWith(const Sequence& other) const {

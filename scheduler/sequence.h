@@ -88,7 +88,13 @@ class Sequence {
   // Takes a token that was drawn. With it the context may be full: then the oldest half of what is
   // not kept is forgotten, and all is to be computed again.
   void Append(TokenId token);
-  void DropBlocks();  // Gives all blocks back: everything is to be computed again.
+  void DropBlocks();      // Gives all blocks back: everything is to be computed again.
+  void GiveBlocksBack();  // The same for others' sake.
+  // Of the next `token_count` pending tokens, those that were computed before blocks were given
+  // back for others' sake.
+  int32_t RecomputedAmong(int32_t token_count) const {
+    return std::clamp(given_back_tokens_ - computed_tokens_, 0, token_count);
+  }
 
   // All that is computed, for another sequence to go on from.
   struct Computed {
@@ -132,6 +138,7 @@ class Sequence {
   int32_t forgotten_tokens_ = 0;
   int32_t computed_tokens_ = 0;
   int32_t reached_tokens_ = 0;
+  int32_t given_back_tokens_ = 0;  // The first ones, which GiveBlocksBack uncomputed.
   int32_t cached_prompt_tokens_ = 0;
 
   // The table's first cached_blocks_ blocks are those of the cache's chain that ends here.

@@ -45,6 +45,8 @@ StepMetrics::StepMetrics(const MetricSeries& series)
       schedule_seconds_(Phase(series, "schedule")),
       preemptions_(series.Counter("hocket_preemptions_total",
                                   "Requests that gave their blocks back to be recomputed.")),
+      recomputed_tokens_(series.Counter("hocket_recomputed_tokens_total",
+                                        "Tokens computed again after a preemption.")),
       draft_tokens_(series.Counter("hocket_draft_tokens_total",
                                    "Tokens guessed by speculation and checked.")),
       accepted_draft_tokens_(series.Counter("hocket_accepted_draft_tokens_total",
@@ -99,6 +101,7 @@ void StepMetrics::CountParts(const StepObservation& step) {
   text_seconds_.Increment(step.timings.text_seconds);
   schedule_seconds_.Increment(absl::ToDoubleSeconds(step.duration - step.execute));
   RaiseTo(preemptions_, step.stats.preemptions);
+  RaiseTo(recomputed_tokens_, step.stats.recomputed_tokens);
   RaiseTo(draft_tokens_, step.stats.draft_tokens);
   RaiseTo(accepted_draft_tokens_, step.stats.accepted_draft_tokens);
   RaiseTo(prefix_queries_, step.stats.prefix_cache.queries);

@@ -42,6 +42,7 @@ class StepMetrics {
   prometheus::Counter& text_seconds_;
   prometheus::Counter& schedule_seconds_;
   prometheus::Counter& preemptions_;
+  prometheus::Counter& recomputed_tokens_;
   prometheus::Counter& draft_tokens_;
   prometheus::Counter& accepted_draft_tokens_;
   prometheus::Counter& prefix_queries_;

@@ -98,6 +98,28 @@ TEST(Preemption, NeverTouchesTheOldest) {
   for (const RecordedRequest& request : requests) ExpectOfflineAnswer(request);
 }
 
+TEST(Preemption, CountsExactlyTheTokensThatItMakesComputedTwice) {
+  for (const bool cached : {false, true}) {
+    SchedulerSettings settings = Famine(6);
+    settings.prefix_cache = cached;
+    SteppedScheduler stepped(settings);
+    std::vector<RecordedRequest> requests;
+    for (int i = 0; i < 6; ++i) {
+      requests.emplace_back(RequestShape{
+          .id = std::to_string(i), .prompt = PromptOf(4, 10 * i), .max_new_tokens = 20});
+      ASSERT_TRUE(stepped.Add(requests.back()).ok());
+    }
+    int64_t computed = 0;
+    while (stepped.scheduler.HasWork()) {
+      for (const PlanRow& row : stepped.Step().rows) computed += row.token_count;
+    }
+    const SchedulerStats stats = stepped.scheduler.Stats();
+    EXPECT_GT(stats.preemptions, 0);
+    EXPECT_GT(stats.recomputed_tokens, 0);
+    EXPECT_EQ(computed, 6 * (4 + 20 - 1) + stats.recomputed_tokens) << "prefix cache " << cached;
+  }
+}
+
 TEST(Preemption, LetsARequestOfExactlyAllBlocksFinish) {
   SteppedScheduler stepped(Famine(6));
   // 24 positions are computed; the 25th token is drawn and never computed.
