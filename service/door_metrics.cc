@@ -22,6 +22,9 @@ DoorMetrics::DoorMetrics(prometheus::Registry* registry)
                                "Connections closed at once, for as many were open as may be.")),
       ended_(series_.Counter("hocket_connections_ended_total",
                              "Connections ended because calls were opened on them too fast.")),
+      header_blocks_refused_(
+          series_.Counter("hocket_header_blocks_refused_total",
+                          "Connections ended because the headers of a call did not end.")),
       certificate_expiry_(
           series_.Gauge("hocket_tls_certificate_expiry_seconds",
                         "When the server's certificate expires, as Unix time; +Inf without one.")) {
@@ -38,6 +41,11 @@ void DoorMetrics::SetConnections(int64_t open, int64_t limit, int64_t refused_so
   max_connections_.Set(static_cast<double>(limit));
   RaiseTo(refused_, refused_so_far);
   RaiseTo(ended_, ended_so_far);
+}
+
+void DoorMetrics::SetHeaderBlocksRefused(int64_t so_far) {
+  std::lock_guard lock(mutex_);
+  RaiseTo(header_blocks_refused_, so_far);
 }
 
 void DoorMetrics::SetCertificateExpiry(absl::Time expires) {

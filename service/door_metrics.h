@@ -17,6 +17,7 @@ class DoorMetrics {
   explicit DoorMetrics(prometheus::Registry* registry);
 
   void SetConnections(int64_t open, int64_t limit, int64_t refused_so_far, int64_t ended_so_far);
+  void SetHeaderBlocksRefused(int64_t so_far);
   void SetCertificateExpiry(absl::Time expires);  // InfiniteFuture without one.
   // `what` is "config", "tls" or "api_keys".
   void CountReload(absl::string_view what, bool ok);
@@ -27,6 +28,7 @@ class DoorMetrics {
   prometheus::Gauge& max_connections_;
   prometheus::Counter& refused_;
   prometheus::Counter& ended_;
+  prometheus::Counter& header_blocks_refused_;
   prometheus::Gauge& certificate_expiry_;
   std::mutex mutex_;
 };

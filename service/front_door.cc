@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "service/header_block_limit.h"
 #include "service/listening_sockets.h"
 #include "service/log_event.h"
 #include "service/server_settings.h"
@@ -148,6 +149,7 @@ void FrontDoor::NoteReload(absl::string_view what, const absl::Status& status) {
 void FrontDoor::UpdateMetrics() {
   metrics_->SetConnections(gate_->open_connections(), gate_->limit(), gate_->refused_connections(),
                            gate_->ended_connections());
+  metrics_->SetHeaderBlocksRefused(HeaderBlocksRefused());
 }
 
 }  // namespace hocket
