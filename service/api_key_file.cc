@@ -32,8 +32,10 @@ absl::Status Wrong(absl::string_view path, absl::string_view what) {
   return absl::InvalidArgumentError(absl::StrCat(path, ": ", what));
 }
 
-// A value as an error shows it.
+// A value as an error shows it. What holds values is only named: it may be as deep as its file is
+// long, and writing it out takes the stack a call for each level.
 std::string Shown(const Json& value) {
+  if (value.is_structured()) return value.is_array() ? "a list" : "an object";
   constexpr size_t kMaxBytes = 60;
   const std::string text = value.dump(-1, ' ', /*ensure_ascii=*/true);
   return text.size() <= kMaxBytes ? text : absl::StrCat(text.substr(0, kMaxBytes), "...");

@@ -110,6 +110,15 @@ std::vector<std::string> ApiKeys::Tenants() const {
   return tenants;
 }
 
+std::vector<Expiry> ApiKeys::Expiries() const {
+  std::vector<Expiry> expiries;
+  for (const ApiKeyEntry& entry : entries_) {
+    if (entry.expires == absl::InfiniteFuture()) continue;
+    expiries.push_back({.name = entry.caller.key_name, .at = entry.expires});
+  }
+  return expiries;
+}
+
 const Caller* ApiKeys::Unexpired(size_t entry, absl::Time now) const {
   return now < entries_[entry].expires ? &entries_[entry].caller : nullptr;
 }

@@ -16,6 +16,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "service/caller.h"
+#include "service/expiry_watch.h"
 
 namespace hocket {
 
@@ -52,6 +53,7 @@ class ApiKeys {
 
   size_t size() const { return entries_.size(); }
   std::vector<std::string> Tenants() const;  // Each once, in order of the alphabet.
+  std::vector<Expiry> Expiries() const;      // Of those that expire.
 
  private:
   struct DigestHash {

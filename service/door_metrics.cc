@@ -26,9 +26,13 @@ DoorMetrics::DoorMetrics(prometheus::Registry* registry)
           series_.Counter("hocket_header_blocks_refused_total",
                           "Connections ended because the headers of a call did not end.")),
       certificate_expiry_(
-          series_.Gauge("hocket_tls_certificate_expiry_seconds",
-                        "When the server's certificate expires, as Unix time; +Inf without one.")) {
+          series_.Gauge("hocket_tls_certificate_expiry_timestamp_seconds",
+                        "When the server's certificate expires, as Unix time; +Inf without one.")),
+      key_expiry_(series_.Gauge(
+          "hocket_api_key_expiry_timestamp_seconds",
+          "When the next of the API keys in use expires, as Unix time; +Inf when none will.")) {
   SetCertificateExpiry(absl::InfiniteFuture());
+  SetKeyExpiry(absl::InfiniteFuture());
   for (const char* what : {"api_keys", "config", "tls"}) {
     for (const bool ok : {true, false}) Reloads(series_, what, ok);
   }
@@ -50,6 +54,10 @@ void DoorMetrics::SetHeaderBlocksRefused(int64_t so_far) {
 
 void DoorMetrics::SetCertificateExpiry(absl::Time expires) {
   certificate_expiry_.Set(absl::ToDoubleSeconds(expires - absl::UnixEpoch()));
+}
+
+void DoorMetrics::SetKeyExpiry(absl::Time next) {
+  key_expiry_.Set(absl::ToDoubleSeconds(next - absl::UnixEpoch()));
 }
 
 void DoorMetrics::CountReload(absl::string_view what, bool ok) {

@@ -19,6 +19,7 @@ class DoorMetrics {
   void SetConnections(int64_t open, int64_t limit, int64_t refused_so_far, int64_t ended_so_far);
   void SetHeaderBlocksRefused(int64_t so_far);
   void SetCertificateExpiry(absl::Time expires);  // InfiniteFuture without one.
+  void SetKeyExpiry(absl::Time next);             // InfiniteFuture when none expires.
   // `what` is "config", "tls" or "api_keys".
   void CountReload(absl::string_view what, bool ok);
 
@@ -30,6 +31,7 @@ class DoorMetrics {
   prometheus::Counter& ended_;
   prometheus::Counter& header_blocks_refused_;
   prometheus::Gauge& certificate_expiry_;
+  prometheus::Gauge& key_expiry_;
   std::mutex mutex_;
 };
 

@@ -13,7 +13,7 @@ int64_t Nanoseconds(const timespec& time) {
 
 }  // namespace
 
-FileWatch::~FileWatch() {
+void FileWatch::Stop() {
   {
     std::lock_guard lock(mutex_);
     stop_ = true;
@@ -27,7 +27,8 @@ void FileWatch::Add(std::vector<std::string> paths, std::function<void()> change
   groups_.push_back({std::move(paths), std::move(changed), look, look});
 }
 
-void FileWatch::Start() {
+void FileWatch::Start(std::function<void()> looked) {
+  looked_ = std::move(looked);
   if (!groups_.empty()) thread_ = std::thread([this] { Run(); });
 }
 
@@ -76,6 +77,7 @@ void FileWatch::Run() {
       group.told = std::move(now);
       group.changed();
     }
+    if (looked_ != nullptr) looked_();
   }
 }
 

@@ -20,7 +20,7 @@ namespace hocket {
 class FileWatch {
  public:
   explicit FileWatch(absl::Duration interval = absl::Seconds(1)) : interval_(interval) {}
-  ~FileWatch();
+  ~FileWatch() { Stop(); }
   FileWatch(const FileWatch&) = delete;
   FileWatch& operator=(const FileWatch&) = delete;
 
@@ -30,7 +30,11 @@ class FileWatch {
   // the files are read the first time.
   void Add(std::vector<std::string> paths, std::function<void()> changed);
 
-  void Start();
+  // `looked`, if there is one, is called on the watch's thread after each look.
+  void Start(std::function<void()> looked = nullptr);
+
+  // Calls back no more from then on. On the thread that called Start.
+  void Stop();
 
   // Calls back for all, changed or not, soon.
   void ReloadAll();
@@ -57,7 +61,8 @@ class FileWatch {
   void Run();
 
   const absl::Duration interval_;
-  std::vector<Group> groups_;  // After Start the thread's own.
+  std::vector<Group> groups_;     // After Start the thread's own,
+  std::function<void()> looked_;  // as is this.
   std::mutex mutex_;
   std::condition_variable wake_;
   bool reload_all_ = false;  // Guarded by mutex_.

@@ -19,7 +19,6 @@ namespace {
 
 // From the connection to the end of the TLS handshake and HTTP/2's settings.
 constexpr int kHandshakeTimeoutMs = 10'000;
-constexpr absl::Duration kExpiresSoon = absl::Hours(14 * 24);
 
 int MillisecondsOrNever(absl::Duration duration) {
   const int64_t never = std::numeric_limits<int>::max();
@@ -58,7 +57,7 @@ absl::Status FrontDoor::LoadKeys() {
   watch_.Add({settings_.api_keys_file}, [this] { ReloadKeys(); });
   absl::StatusOr<ApiKeys> keys = ApiKeys::Load(settings_.api_keys_file);
   if (!keys.ok()) return keys.status();
-  LogEvent("api_keys").Count("keys", static_cast<int64_t>(keys->size())).Write();
+  NoteKeys(*keys);
   tenants_ = keys->Tenants();
   auto authorizer = std::make_unique<KeyAuthorizer>(*std::move(keys));
   keys_ = authorizer.get();
@@ -108,9 +107,10 @@ void FrontDoor::Register(grpc::ServerBuilder& builder) {
   builder.SetResourceQuota(quota);
 }
 
-void FrontDoor::Start() {
+void FrontDoor::Start(std::function<void(const std::vector<std::string>&)> tenants_named) {
+  tenants_named_ = std::move(tenants_named);
   gate_->Start();
-  watch_.Start();
+  watch_.Start([this] { LookAtExpiries(); });
 }
 
 void FrontDoor::ReloadTls() {
@@ -125,17 +125,27 @@ void FrontDoor::ReloadKeys() {
   absl::StatusOr<ApiKeys> keys = ApiKeys::Load(settings_.api_keys_file);
   NoteReload("api_keys", keys.status());
   if (!keys.ok()) return;
-  LogEvent("api_keys").Count("keys", static_cast<int64_t>(keys->size())).Write();
+  NoteKeys(*keys);
+  tenants_named_(keys->Tenants());  // Before anybody calls for one that is new.
   keys_->Replace(*std::move(keys));
 }
 
 void FrontDoor::NoteTls(const TlsIdentity& identity) {
   metrics_->SetCertificateExpiry(identity.expires);
-  const bool soon = identity.expires - absl::Now() < kExpiresSoon;
-  LogEvent(soon ? "tls_certificate_expires_soon" : "tls_certificate")
-      .Text("subject", identity.subject)
-      .Text("expires", absl::FormatTime(absl::RFC3339_sec, identity.expires, absl::UTCTimeZone()))
-      .Write(soon ? LogEvent::Level::kWarning : LogEvent::Level::kInfo);
+  expiries_.SetCertificate({.name = identity.subject, .at = identity.expires}, absl::Now());
+}
+
+void FrontDoor::NoteKeys(const ApiKeys& keys) {
+  LogEvent("api_keys").Count("keys", static_cast<int64_t>(keys.size())).Write();
+  const absl::Time now = absl::Now();
+  expiries_.SetKeys(keys.Expiries(), now);
+  metrics_->SetKeyExpiry(expiries_.NextKey(now));
+}
+
+void FrontDoor::LookAtExpiries() {
+  const absl::Time now = absl::Now();
+  expiries_.Look(now);
+  metrics_->SetKeyExpiry(expiries_.NextKey(now));
 }
 
 void FrontDoor::NoteReload(absl::string_view what, const absl::Status& status) {

@@ -8,6 +8,7 @@
 #include <grpcpp/server_builder.h>
 #include <prometheus/registry.h>
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -17,6 +18,7 @@
 #include "service/authorizer.h"
 #include "service/connection_gate.h"
 #include "service/door_metrics.h"
+#include "service/expiry_watch.h"
 #include "service/file_watch.h"
 #include "service/key_authorizer.h"
 #include "service/security_settings.h"
@@ -39,8 +41,13 @@ class FrontDoor {
 
   // In this order: on the builder, when the server runs, and before it is shut down.
   void Register(grpc::ServerBuilder& builder);
-  void Start();
-  void StopAccepting() { gate_->StopAccepting(); }
+  // `tenants_named` is called on a thread of the door's with all tenants of each key file that is
+  // read from then on.
+  void Start(std::function<void(const std::vector<std::string>&)> tenants_named);
+  void StopAccepting() {
+    gate_->StopAccepting();
+    watch_.Stop();  // What it calls may end before it does.
+  }
 
   void Reload() { watch_.ReloadAll(); }  // Of all files, soon. Any thread.
   void UpdateMetrics();                  // Before they are read. Any thread.
@@ -57,6 +64,8 @@ class FrontDoor {
   void ReloadTls();
   void ReloadKeys();
   void NoteTls(const TlsIdentity& identity);
+  void NoteKeys(const ApiKeys& keys);
+  void LookAtExpiries();
   void NoteReload(absl::string_view what, const absl::Status& status);
 
   const SecuritySettings settings_;
@@ -65,6 +74,8 @@ class FrontDoor {
   std::unique_ptr<Authorizer> authorizer_;
   KeyAuthorizer* keys_ = nullptr;  // The authorizer, where there are keys.
   std::vector<std::string> tenants_;
+  std::function<void(const std::vector<std::string>&)> tenants_named_;
+  ExpiryWatch expiries_;  // Of the watch's thread, once that runs.
   std::unique_ptr<ConnectionGate> gate_;
   FileWatch watch_;  // Last: its thread uses the others.
 };

@@ -1,6 +1,6 @@
 // Makes the series of one subject on a registry: all of them carry the labels given at the start,
 // such as the model's name. A family that exists already is joined, so that several models share
-// one. Made where its subject's metrics are made; not thread-safe.
+// one. Any thread: the registry locks.
 #ifndef HOCKET_SERVICE_METRIC_SERIES_H_
 #define HOCKET_SERVICE_METRIC_SERIES_H_
 

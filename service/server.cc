@@ -140,7 +140,9 @@ absl::Status GrpcServer::Listen() {
                              kMinClientPingMs);
   grpc_ = builder.BuildAndStart();
   if (grpc_ == nullptr) return absl::UnavailableError("gRPC does not start; see --log-level debug");
-  door_->Start();
+  door_->Start([this](const std::vector<std::string>& tenants) {
+    for (const auto& model : models_) model->metrics().NameTenants(tenants);
+  });
   WatchHealth();
   return settings_.metrics_port < 0 ? absl::OkStatus() : ListenForPages();
 }

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import resource
+import signal
 import socket
 import ssl
 import subprocess
@@ -405,7 +406,7 @@ def test_mutual_tls_names_callers_and_takes_new_certificates_while_a_stream_runs
         eventually(lambda: certificate_names(own.target, authority, batch) == "second")
         assert goes_on(stream)
         stream.cancel()
-        expiry = metric(own, "hocket_tls_certificate_expiry_seconds ")
+        expiry = metric(own, "hocket_tls_certificate_expiry_timestamp_seconds ")
         days = (expiry - datetime.datetime.now().timestamp()) / 86400
         assert 29 < days < 31
 
@@ -418,6 +419,54 @@ def test_mutual_tls_names_callers_and_takes_new_certificates_while_a_stream_runs
         with RawConnection(own.target) as plain:
             plain.greet()
             assert plain.ended(5)
+
+
+def test_a_hangup_takes_new_keys_and_certificates_and_keeps_the_old_where_the_new_are_broken(tmp_path):
+    """What a change of the files does by itself a second or two later, at once and in any case."""
+    authority = Authority(tmp_path)
+    install(authority.issue("first"), tmp_path)
+    client, keys = authority.issue("client"), tmp_path / "keys.json"
+    write_keys(keys, entry("alice", "hk_alice"))
+
+    def hang_up(outcome):
+        names = [f'hocket_config_reloads_total{{outcome="{outcome}",what="{what}"}}' for what in ("tls", "api_keys")]
+        before = [metric(own, name) for name in names]
+        own.process.send_signal(signal.SIGHUP)
+        eventually(lambda: all(metric(own, name) > count for name, count in zip(names, before)))
+
+    def lines_of(outcome):
+        return [line for line in own.log if f"outcome={outcome}" in line and "reload what=" in line]
+
+    with contextlib.ExitStack() as stack:
+        own = stack.enter_context(ServerProcess("--tls-cert", str(tmp_path / "server.crt"), "--tls-key",
+                                                str(tmp_path / "server.key"), "--api-keys", str(keys)))
+        stub = secure_stub(stack, own.target, authority)
+        stream = long_stream(stub, bearer("hk_alice"))
+
+        hang_up("ok")  # Though nothing has changed.
+        assert certificate_names(own.target, authority, client) == "first" and works(stub, "hk_alice")
+
+        install(authority.issue("second"), tmp_path)
+        write_keys(keys, entry("bob", "hk_bob", "north"))
+        hang_up("ok")
+        assert certificate_names(own.target, authority, client) == "second"
+        assert works(stub, "hk_bob") and not works(stub, "hk_alice")
+        assert works(secure_stub(stack, own.target, authority), "hk_bob")
+        assert goes_on(stream)
+        assert metric(own, 'hocket_tenant_requests_total{model="tales",tenant="north"}') == 2
+        assert metric(own, 'hocket_tenant_requests_total{model="tales",tenant="other"}') == 0
+        assert lines_of("error") == []
+
+        (tmp_path / "server.crt").write_text("no certificate")
+        keys.write_text('{"keys": 7}')
+        hang_up("error")
+        assert certificate_names(own.target, authority, client) == "second"
+        assert works(stub, "hk_bob") and works(secure_stub(stack, own.target, authority), "hk_bob")
+        assert goes_on(stream)
+        stream.cancel()
+        broken = lines_of("error")
+        assert all(any(f"what={what}" in line and "kept=" in line and why in line for line in broken)
+                   for what, why in (("tls", "holds no PEM certificate"), ("api_keys", "a list named keys")))
 
 
 def test_make_key_prints_a_key_and_the_entry_that_knows_it(tmp_path):

@@ -112,6 +112,25 @@ TEST(ApiKeys, AnErrorNamesTheEntryAndTheFieldAndTheValue) {
   EXPECT_EQ(ErrorOf(R"({"keys": [{"name": 1e999}]})"), "has a number that is too large");
 }
 
+TEST(ApiKeys, AValueOfAnyDepthIsAnErrorAndNotACrash) {
+  constexpr size_t kDepth = 1 << 20;
+  const std::string deep = std::string(kDepth, '[') + std::string(kDepth, ']');
+  EXPECT_EQ(ErrorOfEntry(", \"weight\": " + deep),
+            "keys[0] (\"a\"): weight: a list is no number in [0.01, 100]");
+  const std::string object = absl::StrCat("[{\"x\": ", deep, "}]");
+  EXPECT_THAT(ErrorOf(absl::StrReplaceAll(FileOf(Entry("a", kKey)), {{R"(["generate"])", object}})),
+              HasSubstr("scopes: an object is none of generate, admin"));
+}
+
+TEST(ApiKeys, TellsWhichKeysExpireAndWhen) {
+  const absl::StatusOr<ApiKeys> keys = ApiKeys::Parse(FileOf(
+      Entry("a", kKey, R"(, "expires": "2030-01-01T00:00:00Z")") + "," + Entry("b", "hk_other")));
+  ASSERT_TRUE(keys.ok()) << keys.status();
+  ASSERT_EQ(keys->Expiries().size(), 1u);
+  EXPECT_EQ(keys->Expiries()[0].name, "a");
+  EXPECT_EQ(absl::ToUnixSeconds(keys->Expiries()[0].at), 1893456000);
+}
+
 TEST(ApiKeys, AMemberThatComesTwiceIsRefusedAndNotTheLastTaken) {
   EXPECT_EQ(ErrorOfEntry(R"(, "tenant": "other")"), "\"tenant\" comes twice in one object");
 }

@@ -55,6 +55,20 @@ TEST_F(FileWatchTest, SeesAFileThatIsWrittenReplacedOrGone) {
   EXPECT_TRUE(HearsOfAChange()) << "through the link";
 }
 
+TEST_F(FileWatchTest, IsAskedAfterEachLookUntilItIsStopped) {
+  std::atomic<int> looks = 0;
+  FileWatch watch(absl::Milliseconds(1));
+  watch.Add({path_}, [] {});
+  watch.Start([&] { ++looks; });
+  for (int i = 0; i < 5000 && looks < 3; ++i) absl::SleepFor(absl::Milliseconds(1));
+  EXPECT_GE(looks, 3);
+  watch.Stop();
+  const int before = looks;
+  watch.ReloadAll();
+  absl::SleepFor(absl::Milliseconds(20));
+  EXPECT_EQ(looks, before);
+}
+
 TEST_F(FileWatchTest, IsQuietWhileNothingChangesUnlessAsked) {
   absl::SleepFor(absl::Milliseconds(200));
   EXPECT_EQ(calls_, 0);

@@ -2,11 +2,10 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <spdlog/sinks/ostream_sink.h>
-#include <spdlog/spdlog.h>
 
-#include <sstream>
+#include <string>
 
+#include "captured_log.h"
 #include "service/error_reasons.h"
 #include "service/log_event.h"
 
@@ -16,23 +15,12 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-// What LogRequest hands to the log, without the line's end.
-std::string Logged(const RequestRecord& record) {
-  std::ostringstream lines;
-  auto logger = std::make_shared<spdlog::logger>(
-      "test", std::make_shared<spdlog::sinks::ostream_sink_mt>(lines));
-  logger->set_pattern("%v");
-  const std::shared_ptr<spdlog::logger> before = spdlog::default_logger();
-  spdlog::set_default_logger(logger);
-  LogRequest(record);
-  spdlog::set_default_logger(before);
-  std::string line = lines.str();
-  line.resize(line.find_last_not_of('\n') + 1);
-  return line;
-}
-
+// What LogRequest writes, without the level.
 std::string LoggedText(const RequestRecord& record) {
-  return EventAsText(Logged(record)).value_or("not an event");
+  CapturedLog log;
+  LogRequest(record);
+  const std::string line = log.Take().at(0);
+  return line.substr(line.find(' ') + 1);
 }
 
 RequestRecord ServedRecord() {
