@@ -89,14 +89,6 @@ Validator::Validator(std::string model_name, ModelInfo info, const ModelText* te
       max_prompt_bytes_(max_prompt_bytes),
       prompt_lookup_(prompt_lookup) {}
 
-absl::Status Validator::CheckModel(absl::string_view name) const {
-  if (name.empty() || name == model_name_) return absl::OkStatus();
-  return WithMetadata(ReasonError(ErrorReason::kModelNotFound,
-                                  absl::StrCat("model: no model \"", name.substr(0, 128),
-                                               "\"; this server has ", model_name_)),
-                      kModelKey, name.substr(0, 128));
-}
-
 absl::StatusOr<std::string> Validator::ChatPrompt(const v1::Chat& chat) const {
   if (chat.messages().empty()) return FieldError("chat.messages", "is empty");
   std::vector<ChatMessage> messages;
@@ -191,8 +183,6 @@ absl::StatusOr<std::vector<TokenId>> Validator::ResumedTokens(const v1::Generate
 }
 
 absl::StatusOr<ValidRequest> Validator::Generate(const v1::GenerateRequest& request) const {
-  absl::Status model = CheckModel(request.model());
-  if (!model.ok()) return model;
   absl::StatusOr<std::string> id = RequestId(request.request_id());
   if (!id.ok()) return id.status();
   absl::StatusOr<Settings> settings = ReadAll(request, info_, prompt_lookup_);
@@ -248,8 +238,6 @@ absl::StatusOr<ValidRequest> Validator::Generate(const v1::GenerateRequest& requ
 template <typename RequestProto>
 absl::StatusOr<ValidRequest> Validator::WholePrompt(const RequestProto& request,
                                                     OutputSettings output) const {
-  absl::Status model = CheckModel(request.model());
-  if (!model.ok()) return model;
   absl::StatusOr<std::string> id = RequestId(request.request_id());
   if (!id.ok()) return id.status();
   if (request.has_add_special_tokens() && !request.has_text()) {
@@ -301,8 +289,6 @@ absl::StatusOr<ValidRequest> Validator::Embed(const v1::EmbedRequest& request) c
 }
 
 absl::StatusOr<v1::TokenizeResponse> Validator::Tokenize(const v1::TokenizeRequest& request) const {
-  absl::Status model = CheckModel(request.model());
-  if (!model.ok()) return model;
   if (request.has_add_special_tokens() && !request.has_text()) {
     return FieldError("add_special_tokens", "only text input takes it");
   }
@@ -327,8 +313,7 @@ absl::StatusOr<v1::TokenizeResponse> Validator::Tokenize(const v1::TokenizeReque
 
 absl::StatusOr<v1::DetokenizeResponse> Validator::Detokenize(
     const v1::DetokenizeRequest& request) const {
-  absl::Status status = CheckModel(request.model());
-  status.Update(CheckCount("token_ids", request.token_ids_size(), max_prompt_bytes_));
+  absl::Status status = CheckCount("token_ids", request.token_ids_size(), max_prompt_bytes_);
   status.Update(CheckTokens("token_ids", request.token_ids(), info_.vocabulary_size));
   if (!status.ok()) return status;
   absl::StatusOr<std::string> text =

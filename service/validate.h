@@ -50,16 +50,13 @@ class Validator {
   Validator(std::string model_name, ModelInfo info, const ModelText* text, int64_t max_prompt_bytes,
             bool prompt_lookup = false);
 
-  // INVALID_ARGUMENT or UNIMPLEMENTED naming the field; NOT_FOUND for another model;
-  // FAILED_PRECONDITION for a chat without a template.
+  // Of requests for this model; whom they name is not looked at. INVALID_ARGUMENT or UNIMPLEMENTED
+  // naming the field; FAILED_PRECONDITION for a chat without a template.
   absl::StatusOr<ValidRequest> Generate(const v1::GenerateRequest& request) const;
   absl::StatusOr<ValidRequest> Score(const v1::ScoreRequest& request) const;
   absl::StatusOr<ValidRequest> Embed(const v1::EmbedRequest& request) const;
   absl::StatusOr<v1::TokenizeResponse> Tokenize(const v1::TokenizeRequest& request) const;
   absl::StatusOr<v1::DetokenizeResponse> Detokenize(const v1::DetokenizeRequest& request) const;
-
-  // NOT_FOUND unless `name` is empty or the model's.
-  absl::Status CheckModel(absl::string_view name) const;
 
   const std::string& model_name() const { return model_name_; }
   const ModelInfo& info() const { return info_; }

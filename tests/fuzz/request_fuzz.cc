@@ -37,7 +37,6 @@ void CheckRefusal(const absl::Status& status) {
   switch (status.code()) {
     case absl::StatusCode::kInvalidArgument:
     case absl::StatusCode::kUnimplemented:
-    case absl::StatusCode::kNotFound:
     case absl::StatusCode::kFailedPrecondition:
       break;
     default:

@@ -62,7 +62,6 @@ TEST_F(ValidateTest, RefusalsNameTheFieldAndTheRange) {
       {"chat { }", kInvalid, "chat.messages: is empty"},
       {"chat { messages { content: 'x' } }", kInvalid, "chat.messages[0].role: is empty"},
       {"chat { messages { role: 'nobody' } }", kInvalid, "chat: nobody may not speak"},
-      {"text: 'x' model: 'other'", absl::StatusCode::kNotFound, "model: no model \"other\""},
       {"text: 'x' stopping { max_new_tokens: -1 }", kInvalid, "stopping.max_new_tokens: -1"},
       {"text: 'x' stopping { max_new_tokens: 4095 }", kInvalid,
        "stopping.max_new_tokens: 2 prompt tokens and 4095 new ones are more than the context of "
