@@ -89,6 +89,33 @@ class ServerTest : public testing::Test {
     return result;
   }
 
+  // Asks until the server takes nothing any more; returns how it says so.
+  StreamResult StreamUntilRefused(const v1::GenerateRequest& request) {
+    StreamResult late;
+    do late = Stream(request);
+    while (late.status.ok());
+    return late;
+  }
+
+  // A stream that has begun, with what it has brought so far.
+  struct Open {
+    grpc::ClientContext context;
+    std::unique_ptr<grpc::ClientReader<v1::StreamGenerateResponse>> reader;
+    v1::StreamGenerateResponse event;
+
+    // Reads to the end; `event` is then the last.
+    grpc::Status Finish() {
+      while (reader->Read(&event)) continue;
+      return reader->Finish();
+    }
+  };
+  std::unique_ptr<Open> OpenStream(const v1::GenerateRequest& request) {
+    auto open = std::make_unique<Open>();
+    open->reader = stub_->StreamGenerate(&open->context, request);
+    EXPECT_TRUE(open->reader->Read(&open->event));
+    return open;
+  }
+
   std::string Page(const std::string& path) {
     httplib::Client client("127.0.0.1", server_->metrics_port());
     const auto response = client.Get(path.c_str());

@@ -143,13 +143,9 @@ TEST_F(ServerTest, ADeadlineEndsTheRequest) {
 
 TEST_F(ServerTest, AnIdInUseIsRefusedToOthersAndReadAgainByItsOwn) {
   executor_.step_ms = 2;
-  grpc::ClientContext context;
-  auto reader = stub_->StreamGenerate(&context, RequestOf("x", 100, "one"));
-  v1::StreamGenerateResponse event;
-  ASSERT_TRUE(reader->Read(&event));
+  const auto open = OpenStream(RequestOf("x", 100, "one"));
   EXPECT_EQ(Stream(RequestOf("x", 5, "one")).status.error_code(), grpc::StatusCode::ALREADY_EXISTS);
-  while (reader->Read(&event)) continue;
-  EXPECT_TRUE(reader->Finish().ok());
+  EXPECT_TRUE(open->Finish().ok());
   EXPECT_EQ(Stream(RequestOf("x", 5, "one")).status.error_code(), grpc::StatusCode::ALREADY_EXISTS);
   const StreamResult again = Stream(RequestOf("x", 100, "one"));
   EXPECT_TRUE(again.status.ok());
@@ -159,10 +155,7 @@ TEST_F(ServerTest, AnIdInUseIsRefusedToOthersAndReadAgainByItsOwn) {
 
 TEST_F(ServerTest, AListOfRequestsComesAgainUntilTheServerDrains) {
   executor_.step_ms = 5;
-  grpc::ClientContext streaming;
-  auto stream = stub_->StreamGenerate(&streaming, RequestOf("x", 2000, "long"));
-  v1::StreamGenerateResponse event;
-  ASSERT_TRUE(stream->Read(&event));
+  const auto open = OpenStream(RequestOf("x", 2000, "long"));
   v1::ListRequestsRequest request;
   v1::ListRequestsResponse list;
   {
@@ -185,7 +178,7 @@ TEST_F(ServerTest, AListOfRequestsComesAgainUntilTheServerDrains) {
   std::thread stopping([&] { server_->Stop(absl::Now() + absl::Milliseconds(100)); });
   while (lists->Read(&list)) continue;
   EXPECT_TRUE(lists->Finish().ok());
-  while (stream->Read(&event)) continue;
+  EXPECT_FALSE(open->Finish().ok());
   stopping.join();
 }
 
@@ -307,34 +300,24 @@ TEST_F(ServerTest, TheMetricsPageCountsWhatHappened) {
 
 TEST_F(ServerTest, DrainingFinishesWhatRunsAndRefusesWhatComes) {
   executor_.step_ms = 5;
-  grpc::ClientContext context;
-  auto reader = stub_->StreamGenerate(&context, RequestOf("x", 100));
-  v1::StreamGenerateResponse event;
-  ASSERT_TRUE(reader->Read(&event));
+  const auto open = OpenStream(RequestOf("x", 100));
   int ended = -1;
   std::thread stopping([&] { ended = server_->Stop(absl::Now() + absl::Seconds(30)); });
-  StreamResult late;
-  do late = Stream(RequestOf("x", 1));
-  while (late.status.ok());
+  const StreamResult late = StreamUntilRefused(RequestOf("x", 1));
   EXPECT_EQ(late.status.error_code(), grpc::StatusCode::UNAVAILABLE);
   EXPECT_THAT(Page("/readyz"), StartsWith("503"));
-  while (reader->Read(&event)) continue;
-  EXPECT_TRUE(reader->Finish().ok());
-  EXPECT_EQ(event.finished().usage().generated_tokens(), 100);
+  EXPECT_TRUE(open->Finish().ok());
+  EXPECT_EQ(open->event.finished().usage().generated_tokens(), 100);
   stopping.join();
   EXPECT_EQ(ended, 0);
 }
 
 TEST_F(ServerTest, WhatOutlastsTheGraceIsEndedAndToldSo) {
   executor_.step_ms = 5;
-  grpc::ClientContext context;
-  auto reader = stub_->StreamGenerate(&context, RequestOf("x", 4000));
-  v1::StreamGenerateResponse event;
-  ASSERT_TRUE(reader->Read(&event));
+  const auto open = OpenStream(RequestOf("x", 4000));
   EXPECT_EQ(server_->Stop(absl::Now() + absl::Milliseconds(50)), 1);
-  while (reader->Read(&event)) continue;
-  EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
-  EXPECT_EQ(event.finished().finish_reason(), v1::FINISH_REASON_SHUTDOWN);
+  EXPECT_EQ(open->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_EQ(open->event.finished().finish_reason(), v1::FINISH_REASON_SHUTDOWN);
 }
 
 TEST_F(ServerTest, ATakenPortIsAClearError) {

@@ -33,13 +33,8 @@ TEST(SessionRegistryTest, WhatHasEndedIsKeptForItsTime) {
 
 TEST(SessionRegistryTest, WhatIsSuspendedIsKeptForItsTime) {
   SessionRig rig({.retain = absl::Milliseconds(200)});
-  rig.executor.step_ms = 2;
-  const auto call = rig.Start(Named("one", 300));
-  call->WaitForTokens(3);
-  call->ClientGone();
-  ASSERT_TRUE(rig.WaitForState("one", v1::REQUEST_STATE_SUSPENDED));
+  rig.StartAndLeave(Named("one", 300), 3);
   EXPECT_TRUE(rig.WaitUntilGone("one"));
-  rig.executor.step_ms = 0;
   EXPECT_EQ(rig.Start(Named("one", 20))->WaitForEnd().texts.at(0), LettersAfter(3, 20));
 }
 

@@ -1,5 +1,7 @@
 #include "session_rig.h"
 
+#include <gtest/gtest.h>
+
 #include <chrono>
 #include <utility>
 
@@ -98,11 +100,11 @@ ReadAnswer TestCall::WaitForEnd() {
   return WaitUntil([](const ReadAnswer&) { return false; });
 }
 
-ReadAnswer TestCall::WaitForTokens(size_t tokens) {
-  return WaitUntil([tokens](const ReadAnswer& answer) {
+std::function<bool(const ReadAnswer&)> TestCall::HasTokens(size_t tokens) {
+  return [tokens](const ReadAnswer& answer) {
     const auto found = answer.tokens.find(0);
     return found != answer.tokens.end() && found->second.size() >= tokens;
-  });
+  };
 }
 
 std::string TestCall::request_id() const {
@@ -164,6 +166,23 @@ std::shared_ptr<TestCall> SessionRig::Start(const v1::GenerateRequest& request,
   asked.validate = std::move(validate);
   call->Start(std::move(asked));
   return call;
+}
+
+ReadAnswer SessionRig::StartAndLeave(const v1::GenerateRequest& request,
+                                     const std::function<bool(const ReadAnswer&)>& enough) {
+  executor.step_ms = 2;
+  const auto call = Start(request);
+  call->WaitUntil(enough);
+  call->ClientGone();
+  const ReadAnswer had = call->WaitForEnd();
+  EXPECT_TRUE(had.status && absl::IsCancelled(*had.status));
+  EXPECT_TRUE(WaitForState(request.request_id(), v1::REQUEST_STATE_SUSPENDED));
+  executor.step_ms = 0;
+  return had;
+}
+
+ReadAnswer SessionRig::StartAndLeave(const v1::GenerateRequest& request, size_t tokens) {
+  return StartAndLeave(request, TestCall::HasTokens(tokens));
 }
 
 std::optional<v1::HeldRequest> SessionRig::Held(const std::string& request_id) {

@@ -44,7 +44,9 @@ class TestCall final : public Call {
   // Waits up to 20 s until `enough`, which sees what has been read, and returns that.
   ReadAnswer WaitUntil(const std::function<bool(const ReadAnswer&)>& enough);
   ReadAnswer WaitForEnd();
-  ReadAnswer WaitForTokens(size_t tokens);  // Of choice 0.
+  ReadAnswer WaitForTokens(size_t tokens) { return WaitUntil(HasTokens(tokens)); }
+
+  static std::function<bool(const ReadAnswer&)> HasTokens(size_t tokens);  // Of choice 0.
 
   bool aborted() const { return aborted_; }
   std::string request_id() const;
@@ -88,6 +90,12 @@ class SessionRig {
   // With a validation of the test's own.
   std::shared_ptr<TestCall> Start(const v1::GenerateRequest& request, const CallOptions& options,
                                   Session::Validate validate);
+
+  // Has its client leave once it has `enough` (of choice 0, so many tokens); returns all that it
+  // had, once the request is suspended. Steps take 2 ms until then, and no time afterwards.
+  ReadAnswer StartAndLeave(const v1::GenerateRequest& request,
+                           const std::function<bool(const ReadAnswer&)>& enough);
+  ReadAnswer StartAndLeave(const v1::GenerateRequest& request, size_t tokens);
 
   std::optional<v1::HeldRequest> Held(const std::string& request_id);
   // Waits up to 20 s.

@@ -136,16 +136,9 @@ TEST(SessionTest, ASeedLeftToTheServerMayBeGivenOnceItIsTold) {
 
 TEST(SessionTest, ARequestWhoseClientLeftIsSuspendedAndTakenUpWhereItWas) {
   SessionRig rig;
-  rig.executor.step_ms = 2;
-  const auto first = rig.Start(Named("one", 80));
-  const ReadAnswer had = first->WaitForTokens(10);
-  first->ClientGone();
-  EXPECT_TRUE(absl::IsCancelled(*first->WaitForEnd().status));
-  ASSERT_TRUE(rig.WaitForState("one", v1::REQUEST_STATE_SUSPENDED));
-  const int drawn = rig.executor.draws;
-  EXPECT_LT(drawn, 80);
+  const ReadAnswer had = rig.StartAndLeave(Named("one", 80), 10);
+  EXPECT_LT(rig.executor.draws, 80);
   EXPECT_TRUE(rig.WaitUntilIdle());
-  rig.executor.step_ms = 0;
   const size_t tokens = had.tokens.at(0).size();
   const ReadAnswer rest =
       rig.Start(From(Named("one", 80), {static_cast<int64_t>(tokens)}))->WaitForEnd();
@@ -160,16 +153,11 @@ TEST(SessionTest, ARequestWhoseClientLeftIsSuspendedAndTakenUpWhereItWas) {
 
 TEST(SessionTest, SeveralChoicesGoOnWhereEachOfThemWas) {
   SessionRig rig;
-  rig.executor.step_ms = 2;
   v1::GenerateRequest request = Named("one", 60);
   request.mutable_choices()->set_n(3);
-  const auto first = rig.Start(request);
-  const ReadAnswer had = first->WaitUntil([](const ReadAnswer& answer) {
+  const ReadAnswer had = rig.StartAndLeave(request, [](const ReadAnswer& answer) {
     return answer.tokens.size() == 3 && answer.tokens.at(2).size() > 5;
   });
-  first->ClientGone();
-  ASSERT_TRUE(rig.WaitForState("one", v1::REQUEST_STATE_SUSPENDED));
-  rig.executor.step_ms = 0;
   const ReadAnswer rest = rig.Start(From(request, {had.choice_tokens.at(0), had.choice_tokens.at(1),
                                                    had.choice_tokens.at(2)}))
                               ->WaitForEnd();
@@ -187,15 +175,10 @@ TEST(SessionTest, TheBestOfSeveralAreTheSameAfterAnInterruption) {
   request.mutable_choices()->set_n(2);
   request.mutable_choices()->set_best_of(4);
   const ReadAnswer quiet = rig.Start(request)->WaitForEnd();
-  rig.executor.step_ms = 2;
   request.set_request_id("disturbed");
-  const auto first = rig.Start(request);
-  first->WaitUntil([](const ReadAnswer& answer) { return answer.started.has_value(); });
-  first->ClientGone();
-  const ReadAnswer left = first->WaitForEnd();
+  const ReadAnswer left = rig.StartAndLeave(
+      request, [](const ReadAnswer& answer) { return answer.started.has_value(); });
   EXPECT_TRUE(left.texts.empty()) << "nothing is ranked yet";
-  ASSERT_TRUE(rig.WaitForState("disturbed", v1::REQUEST_STATE_SUSPENDED));
-  rig.executor.step_ms = 0;
   const ReadAnswer again = rig.Start(request)->WaitForEnd();
   EXPECT_EQ(again.texts, quiet.texts);
   EXPECT_EQ(again.tokens, quiet.tokens);
@@ -294,11 +277,7 @@ TEST(SessionTest, CancelEndsItForGood) {
 
 TEST(SessionTest, ASuspendedRequestCanBeCancelled) {
   SessionRig rig;
-  rig.executor.step_ms = 2;
-  const auto first = rig.Start(Named("one", 200));
-  first->WaitForTokens(5);
-  first->ClientGone();
-  ASSERT_TRUE(rig.WaitForState("one", v1::REQUEST_STATE_SUSPENDED));
+  rig.StartAndLeave(Named("one", 200), 5);
   EXPECT_TRUE(rig.sessions.Cancel({.tenant = "", .request_id = "one"}));
   EXPECT_TRUE(rig.WaitForState("one", v1::REQUEST_STATE_FINISHED));
   EXPECT_TRUE(absl::IsCancelled(*rig.Start(Named("one", 200))->WaitForEnd().status));
@@ -385,11 +364,7 @@ TEST(SessionTest, AShutdownTellsWhatToGoOnFromAndKeepsNothing) {
 
 TEST(SessionTest, ATakeUpThatIsRefusedLeavesItSuspended) {
   SessionRig rig;
-  rig.executor.step_ms = 2;
-  const auto first = rig.Start(Named("one", 300));
-  first->WaitForTokens(5);
-  first->ClientGone();
-  ASSERT_TRUE(rig.WaitForState("one", v1::REQUEST_STATE_SUSPENDED));
+  rig.StartAndLeave(Named("one", 300), 5);
   rig.engine.Drain(absl::Now());
   EXPECT_TRUE(absl::IsUnavailable(*rig.Start(Named("one", 300))->WaitForEnd().status));
   EXPECT_TRUE(rig.WaitForState("one", v1::REQUEST_STATE_SUSPENDED));

@@ -60,21 +60,15 @@ TEST_F(TwoModelsTest, OneModelsTroubleIsNotTheOthers) {
 
 TEST_F(TwoModelsTest, AllDrainAtOnceWithinOneDeadline) {
   executor_.step_ms = 5;
-  grpc::ClientContext context;
-  auto reader = stub_->StreamGenerate(&context, RequestTo("first", 4000));
-  v1::StreamGenerateResponse event;
-  ASSERT_TRUE(reader->Read(&event));
+  const auto open = OpenStream(RequestTo("first", 4000));
   const absl::Time begin = absl::Now();
   int ended = -1;
   std::thread stopping([&] { ended = server_->Stop(begin + absl::Seconds(4)); });
-  StreamResult late;
-  do late = Stream(RequestTo("second", 1));
-  while (late.status.ok());
+  const StreamResult late = StreamUntilRefused(RequestTo("second", 1));
   EXPECT_LT(absl::Now() - begin, absl::Seconds(2));  // Not only when the first has drained.
   EXPECT_EQ(late.status.error_code(), grpc::StatusCode::UNAVAILABLE);
-  while (reader->Read(&event)) continue;
-  EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
-  EXPECT_EQ(event.finished().finish_reason(), v1::FINISH_REASON_SHUTDOWN);
+  EXPECT_EQ(open->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_EQ(open->event.finished().finish_reason(), v1::FINISH_REASON_SHUTDOWN);
   stopping.join();
   EXPECT_EQ(ended, 1);
 }
