@@ -7,17 +7,27 @@ use std::ffi::c_char;
 use std::fmt;
 use std::io::{self, Write};
 
+use minijinja::machinery::{tokenize, Token};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Value};
 use regex::Regex;
 
-use crate::abi::{deref, guard, slice, store, writable, Buffer, Failure, Outcome, View};
+use crate::abi::{deref, guard, slice, store, writable, Buffer, Failure, Outcome, View, INTERNAL};
 use crate::python::{strftime_now, tojson};
 
 const NAME: &str = "chat_template";
-/// A render runs no more instructions than this (a second or so): an endless loop ends with an error.
-const INSTRUCTION_LIMIT: u64 = 10_000_000;
+/// A render runs no more instructions than this, enough for thousands of messages: an endless loop
+/// ends with an error. Each instruction can nest a value once more.
+const INSTRUCTION_LIMIT: u64 = 1_000_000;
+/// The engine goes down into nested values by a call for each level, to show or to drop them: up to
+/// 420 bytes for each instruction that it took to nest them, so this is enough for all of the above.
+/// Only what is used of it becomes memory.
+const STACK_BYTES: usize = 512 << 20;
+/// The engine's parser nests no deeper than 150, but for what stands in chains: operators, filters,
+/// signs within a tag, and `elif`. Templates have dozens of either.
+const TAG_TOKEN_LIMIT: usize = 2000;
+const ELIF_LIMIT: usize = 1000;
 /// Nested calls; a frame takes a few KiB of a thread's stack.
 const RECURSION_LIMIT: usize = 100;
 const OUTPUT_LIMIT_BYTES: usize = 64 << 20;
@@ -38,14 +48,15 @@ impl ChatTemplate {
     pub fn new(source: &str, variables: &str) -> Outcome<Self> {
         let variables = serde_json::from_str(variables)
             .map_err(|error| Failure::invalid(format!("variables: {error}")))?;
+        let syntax = SyntaxConfig::builder()
+            .trim_blocks(true)
+            .lstrip_blocks(true)
+            .build()
+            .map_err(|error| Failure::invalid(error.to_string()))?;
+        let source = without_generation_tags(source);
+        check_chains(&source, &syntax)?;
         let mut environment = Environment::new();
-        environment.set_syntax(
-            SyntaxConfig::builder()
-                .trim_blocks(true)
-                .lstrip_blocks(true)
-                .build()
-                .map_err(|error| Failure::invalid(error.to_string()))?,
-        );
+        environment.set_syntax(syntax);
         environment.set_auto_escape_callback(|_| AutoEscape::None);
         environment.set_fuel(Some(INSTRUCTION_LIMIT));
         environment.set_recursion_limit(RECURSION_LIMIT);
@@ -54,8 +65,8 @@ impl ChatTemplate {
         environment.add_function("raise_exception", raise_exception);
         environment.add_function("strftime_now", strftime_now);
         environment.add_filter("tojson", tojson);
-        environment
-            .add_template_owned(NAME, without_generation_tags(source))
+        environment.remove_filter("pprint"); // Nobody needs it, and its indents know no bound.
+        on_a_large_stack(|| environment.add_template_owned(NAME, source))?
             .map_err(|error| Failure::invalid(describe(&error)))?;
         Ok(ChatTemplate { environment, variables })
     }
@@ -70,18 +81,19 @@ impl ChatTemplate {
             tools: Option<()>,     // Templates ask whether these are none, so they
             documents: Option<()>, // must be defined.
         }
-        let context = Value::from(Serde(Context {
-            variables: &self.variables,
-            messages,
-            add_generation_prompt,
-            tools: None,
-            documents: None,
-        }));
         let mut output = CappedOutput::default();
-        self.environment
-            .get_template(NAME)
-            .and_then(|template| template.render_captured_to(context, &mut output).map(drop))
-            .map_err(|error| Failure::invalid(describe(&error)))?;
+        on_a_large_stack(|| {
+            let context = Value::from(Serde(Context {
+                variables: &self.variables,
+                messages,
+                add_generation_prompt,
+                tools: None,
+                documents: None,
+            }));
+            let template = self.environment.get_template(NAME)?;
+            template.render_captured_to(context, &mut output).map(drop)
+        })?
+        .map_err(|error| Failure::invalid(describe(&error)))?;
         String::from_utf8(output.bytes).map_err(|error| Failure::invalid(error.to_string()))
     }
 }
@@ -90,6 +102,43 @@ impl ChatTemplate {
 fn without_generation_tags(source: &str) -> String {
     let tag = Regex::new(r"(\{%[-+]?\s*)(end)?generation(\s*[-+]?%\})").expect("a valid pattern");
     tag.replace_all(source, "${1}${2}with${3}").into_owned()
+}
+
+/// What the engine would parse into a tree of any depth is refused before.
+fn check_chains(source: &str, syntax: &SyntaxConfig) -> Outcome<()> {
+    let (mut in_tag, mut elifs) = (0, 0);
+    // A mistake is the parser's to tell.
+    for (token, span) in tokenize(source, false, syntax.clone()).map_while(Result::ok) {
+        match token {
+            Token::VariableStart | Token::BlockStart => in_tag = 0,
+            Token::Ident("elif") if in_tag == 0 => elifs += 1,
+            _ => in_tag += 1,
+        }
+        let too_long = if in_tag > TAG_TOKEN_LIMIT {
+            format!("a tag has more than {TAG_TOKEN_LIMIT} tokens")
+        } else if elifs > ELIF_LIMIT {
+            format!("there are more than {ELIF_LIMIT} elif")
+        } else {
+            continue;
+        };
+        return Err(Failure::invalid(format!("{too_long} (line {})", span.start_line)));
+    }
+    Ok(())
+}
+
+/// Runs `work` where values may nest as deep as INSTRUCTION_LIMIT lets them. A panic goes on here.
+fn on_a_large_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Outcome<T> {
+    std::thread::scope(|scope| {
+        let worker = std::thread::Builder::new()
+            .name("chat template".into())
+            .stack_size(STACK_BYTES)
+            .spawn_scoped(scope, work)
+            .map_err(|error| Failure {
+                code: INTERNAL,
+                message: format!("no thread for the chat template: {error}"),
+            })?;
+        Ok(worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    })
 }
 
 #[derive(Default)]

@@ -71,6 +71,74 @@ fn runaway_templates_end_with_an_error() {
 }
 
 #[test]
+fn a_source_that_nests_without_end_is_refused_by_its_line() {
+    const DEPTH: usize = 100_000;
+    let chain = |begin: &str, link: &str, end: &str| {
+        render(&format!("a\n{begin}{}{end}", link.repeat(DEPTH))).unwrap_err()
+    };
+    for (begin, link, end) in [
+        ("{{ ", "not ", "x }}"),
+        ("{{ ", "- ", "x }}"),
+        ("{{ ", "a if b else ", "c }}"),
+        ("{{ x", " + x", " }}"),
+        ("{{ x", ".a", " }}"),
+        ("{{ x", "[0]", " }}"),
+        ("{{ x", "|upper", " }}"),
+        ("{{ x", " is defined", " }}"),
+        ("{% for ", "(", "a in b %}{% endfor %}"),
+        ("{% set x = ", "- ", "1 %}"),
+    ] {
+        assert_eq!(chain(begin, link, end), "a tag has more than 2000 tokens (line 2)", "{link}");
+    }
+    assert_eq!(
+        chain("{% if a %}", "{% elif a %}", "{% endif %}"),
+        "there are more than 1000 elif (line 2)"
+    );
+    for (begin, link) in [("{{ ", "["), ("{{ ", "("), ("{{ ", "{1:"), ("", "{% if a %}")] {
+        let error = chain(begin, link, "");
+        assert!(error.contains("recursion") || error.contains("2000 tokens"), "{link}: {error}");
+    }
+}
+
+#[test]
+fn what_only_looks_like_a_chain_is_text() {
+    let dashes = "-".repeat(100_000);
+    for source in [
+        dashes.clone(),
+        format!("{{{{ '{dashes}' }}}}"),
+        format!("{{# {dashes} #}}"),
+        format!("{{% raw %}}{{{{ {dashes} '{{% endraw %}}"),
+        "{{ x }}".repeat(10_000),
+        format!("{{{{ [{}] | length }}}}", "1,".repeat(900)),
+        format!("{{% if false %}}{}{{% endif %}}", "{% elif false %}".repeat(999)),
+    ] {
+        assert!(render(&source).is_ok(), "{:?}", render(&source));
+    }
+}
+
+#[test]
+fn values_nest_as_deep_as_the_instructions_allow_and_no_stack_ends() {
+    let wrapped = format!("{}ns.x{}", "[".repeat(60), "]".repeat(60));
+    let grow = |step: &str, rounds: usize| {
+        format!(
+            "{{% set ns = namespace(x=[]) %}}{{% for i in range({rounds}) %}}\
+             {{% set ns.x = {step} %}}{{% endfor %}}"
+        )
+    };
+    let deep = grow(&wrapped, 13_000); // 780,000 levels.
+    for (end, length) in [("ok", 2), ("{{ ns.x }}", 1_560_002), ("{{ ns.x == [ns.x] }}", 5)] {
+        assert_eq!(render(&(deep.clone() + end)).map(|text| text.len()), Ok(length), "{end}");
+    }
+    let json = render(&(deep.clone() + "{{ ns.x|tojson(indent=8) }}")).unwrap_err();
+    assert!(json.contains("nests deeper than 200"), "{json}");
+    assert!(render(&(deep + "{{ ns.x|pprint }}")).unwrap_err().contains("unknown filter"));
+    for step in ["{'a': ns.x}", "(ns.x,)", "dict(a=ns.x)", "namespace(x=ns.x)"] {
+        let source = grow(step, 50_000) + "{{ (ns.x|string)|length > 0 }}";
+        assert_eq!(render(&source).as_deref(), Ok("True"), "{step}");
+    }
+}
+
+#[test]
 fn the_abi_renders_and_refuses_by_name() {
     let (mut template, mut error) = (null_mut(), null_mut());
     let mut text = Buffer { data: null_mut(), size: 0 };

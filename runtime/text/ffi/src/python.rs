@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::ser::{Formatter, PrettyFormatter};
 
 const DATE_LIMIT_BYTES: usize = 256;
+const DEPTH_LIMIT: usize = 200; // Of JSON; Python's own stops near 1000.
 
 /// `datetime.now().strftime(format)`: local time, by the C library's strftime as in Python.
 pub fn strftime_now(format: String) -> Result<String, Error> {
@@ -46,6 +47,7 @@ pub fn tojson(value: Value, indent: Option<Value>, options: Kwargs) -> Result<Va
 
     let invalid =
         |error: serde_json::Error| Error::new(ErrorKind::BadSerialization, error.to_string());
+    check_depth(&value, DEPTH_LIMIT)?;
     let mut json = serde_json::to_value(&value).map_err(invalid)?;
     if sort_keys {
         json.sort_all_objects();
@@ -63,6 +65,22 @@ pub fn tojson(value: Value, indent: Option<Value>, options: Kwargs) -> Result<Va
     .map_err(invalid)?;
     let text = String::from_utf8_lossy(&bytes).into_owned();
     Ok(Value::from(if ensure_ascii { escape_non_ascii(&text) } else { text }))
+}
+
+/// Each level is indented further than the one around it, so the text of a deep value has no bound.
+fn check_depth(value: &Value, levels: usize) -> Result<(), Error> {
+    if !matches!(value.kind(), ValueKind::Seq | ValueKind::Map | ValueKind::Iterable) {
+        return Ok(());
+    }
+    if levels == 0 {
+        let what = format!("tojson: the value nests deeper than {DEPTH_LIMIT}");
+        return Err(Error::new(ErrorKind::BadSerialization, what));
+    }
+    let is_map = value.kind() == ValueKind::Map;
+    for item in value.try_iter()? {
+        check_depth(&if is_map { value.get_item(&item)? } else { item }, levels - 1)?;
+    }
+    Ok(())
 }
 
 fn escape_non_ascii(json: &str) -> String {
