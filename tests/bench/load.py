@@ -75,7 +75,8 @@ async def run_load(load):
     options = [("grpc.max_receive_message_length", -1)]
     async with grpc.aio.insecure_channel(load.target, options=options) as channel:
         stub = hocket_pb2_grpc.HocketStub(channel)
-        model = (await stub.GetModel(hocket_pb2.GetModelRequest(), timeout=60)).model
+        asked = hocket_pb2.GetModelRequest(model=load.fields.get("model", ""))
+        model = (await stub.GetModel(asked, timeout=60)).model
         room = asyncio.Semaphore(load.concurrency if not load.rate else total)
         arrival = random.Random(load.seed)
         lines = []

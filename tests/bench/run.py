@@ -13,6 +13,7 @@
     ./dev bench limits                how near steps come to memory's and arithmetic's limits
     ./dev bench settings              what settings cost the whole server
     ./dev bench sampling              what choosing a token costs, beside llama.cpp and transformers
+    ./dev bench models                what a second model in the same server costs
     ./dev bench crowd                 500 streams for a minute, some badly behaved: right, or not
 
 Each of these has flags of its own: ./dev bench peers --help.
@@ -91,7 +92,7 @@ CASES = {"kv-cache": kv_cache, "batching": batching, "prefill": prefill}
 # Modules beside this one, each with a main of its own.
 TOOLS = {"peers": "peers", "arrival": "arrival", "settings": "settings_cost",
          "sampling": "sampling", "probe": "probe", "quality": "quality",
-         "profile": "step_profile", "limits": "limits", "crowd": "crowd"}
+         "profile": "step_profile", "limits": "limits", "models": "two_models", "crowd": "crowd"}
 
 
 def main():
