@@ -13,6 +13,8 @@ constexpr int kSpins = 2000;
 
 // Between two looks at what the system says of the members.
 constexpr int64_t kLookNs = 10'000'000;
+// The same of the CPUs, while a member is missing.
+constexpr int64_t kLookForRoomNs = 100'000'000;
 
 int64_t Nanoseconds(std::chrono::steady_clock::duration duration) {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(duration).count();
@@ -42,6 +44,9 @@ void Team::Observe(std::chrono::steady_clock::time_point begin) {
   if (threads_ == 1 || now_ns - observed_ns_ < kLookNs) return;
   crowding_.Observe(now_ns, std::exchange(running_ns_, 0), run_delay_.Take().value_or(0));
   observed_ns_ = now_ns;
+  if (members() == threads_ || now_ns - idle_seen_ns_ < kLookForRoomNs) return;
+  crowding_.ObserveIdle(now_ns, idle_cpus_.Take());
+  idle_seen_ns_ = now_ns;
 }
 
 int64_t TeamMember::Claim(int64_t n) {

@@ -12,6 +12,7 @@
 #include <cstdint>
 
 #include "runtime/kernels/crowding.h"
+#include "runtime/kernels/idle_cpus.h"
 #include "runtime/kernels/run_delay.h"
 
 namespace hocket {
@@ -97,8 +98,10 @@ class Team {
   const int32_t threads_;
   Crowding crowding_;
   RunDelay run_delay_;
-  int64_t observed_ns_ = 0;  // When run_delay_ was last read,
-  int64_t running_ns_ = 0;   // and how long runs have taken since.
+  IdleCpus idle_cpus_;
+  int64_t observed_ns_ = 0;   // When run_delay_ was last read,
+  int64_t running_ns_ = 0;    // and how long runs have taken since.
+  int64_t idle_seen_ns_ = 0;  // When idle_cpus_ was last read.
   alignas(64) std::atomic<int32_t> arrived_{0};
   alignas(64) std::atomic<int32_t> generation_{0};
   // The running ForEach's number in the upper half, the next index in the lower.

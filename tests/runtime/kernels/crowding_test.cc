@@ -1,5 +1,7 @@
 #include "runtime/kernels/crowding.h"
 
+#include <optional>
+
 #include "gtest/gtest.h"
 
 namespace hocket {
@@ -33,13 +35,50 @@ TEST(CrowdingTest, OneLongWaitIsNoSign) {
 TEST(CrowdingTest, LongWaitsTakeAMemberAwayAtATime) {
   Crowding crowding(3);
   int64_t now = 0;
-  Pass(crowding, now, 40, 0.8);
+  Pass(crowding, now, 120, 0.8);
   EXPECT_EQ(crowding.members(), 2);
-  Pass(crowding, now, 20, 0.05);
+  Pass(crowding, now, 60, 0.05);
   EXPECT_EQ(crowding.members(), 2);
 }
 
-TEST(CrowdingTest, ANeighbourThatStaysIsMetRarely) {
+// Looks for room every 100 ms of `milliseconds`; meanwhile runs take `running` of the time, and
+// CPUs, added up, are idle for `idle` of it.
+void Look(Crowding& crowding, int64_t& now, int64_t milliseconds, double running, double idle) {
+  constexpr int64_t kLook = 100 * kMillisecond;
+  for (int64_t passed = 0; passed < milliseconds * kMillisecond; passed += kLook) {
+    now += kLook;
+    crowding.Observe(now, static_cast<int64_t>(running * kLook), 0);
+    crowding.ObserveIdle(now, static_cast<int64_t>(idle * kLook));
+  }
+}
+
+TEST(CrowdingTest, NoTrialIsMadeBesideANeighbourThatStays) {
+  Crowding crowding(2);
+  int64_t now = 0;
+  Pass(crowding, now, 500, 0.8);
+  Look(crowding, now, 60'000, 1, 0.1);
+  EXPECT_EQ(crowding.members(), 1);
+}
+
+TEST(CrowdingTest, AMemberComesBackWhereACpuStandsIdle) {
+  Crowding crowding(2);
+  int64_t now = 0;
+  Pass(crowding, now, 500, 0.8);
+  ASSERT_EQ(crowding.members(), 1);
+  Look(crowding, now, 200, 1, 0.9);
+  EXPECT_EQ(crowding.members(), 2);
+}
+
+TEST(CrowdingTest, TheMembersOwnPausesAreNoRoom) {
+  Crowding crowding(3);
+  int64_t now = 0;
+  Pass(crowding, now, 120, 0.8);
+  ASSERT_EQ(crowding.members(), 2);
+  Look(crowding, now, 5000, 0.3, 1.4);
+  EXPECT_EQ(crowding.members(), 2);
+}
+
+TEST(CrowdingTest, WhereTheSystemSaysNothingOneMoreIsTriedNowAndThen) {
   Crowding crowding(2);
   int64_t now = 0;
   int64_t together = 0;
@@ -48,17 +87,10 @@ TEST(CrowdingTest, ANeighbourThatStaysIsMetRarely) {
     together += both;
     now += 10 * kMillisecond;
     crowding.Observe(now, 10 * kMillisecond, both ? 7 * kMillisecond : 0);
+    if (!both) crowding.ObserveIdle(now, std::nullopt);
   }
   EXPECT_LT(together, 120);
-  EXPECT_GT(together, 5);
-}
-
-TEST(CrowdingTest, TheMembersComeBackSoonAfterTheNeighbourHasGone) {
-  Crowding crowding(2);
-  int64_t now = 0;
-  Pass(crowding, now, 10000, 0.8);
-  Pass(crowding, now, 2500, 0.05);
-  EXPECT_EQ(crowding.members(), 2);
+  EXPECT_GT(together, 20);
 }
 
 TEST(CrowdingTest, ALoneThreadStays) {

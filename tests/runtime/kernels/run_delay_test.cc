@@ -1,12 +1,11 @@
 #include "runtime/kernels/run_delay.h"
 
-#include <sched.h>
-
 #include <atomic>
 #include <chrono>
 #include <thread>
 
 #include "gtest/gtest.h"
+#include "tests/runtime/kernels/pinned.h"
 
 namespace hocket {
 namespace {
@@ -18,22 +17,6 @@ void Spin(milliseconds time) {
   for (const auto end = steady_clock::now() + time; steady_clock::now() < end;) {
   }
 }
-
-// Keeps the calling thread on its present CPU while this lives.
-class Pinned {
- public:
-  Pinned() {
-    sched_getaffinity(0, sizeof(before_), &before_);
-    cpu_set_t one;
-    CPU_ZERO(&one);
-    CPU_SET(sched_getcpu(), &one);
-    sched_setaffinity(0, sizeof(one), &one);
-  }
-  ~Pinned() { sched_setaffinity(0, sizeof(before_), &before_); }
-
- private:
-  cpu_set_t before_;
-};
 
 TEST(RunDelayTest, CountsWhatAnotherThreadTakesOfTheCpuAndNotSleep) {
   RunDelay delay(1);
