@@ -16,7 +16,7 @@ constexpr absl::string_view kReasonUrl = "hocket/reason";
 constexpr absl::string_view kMetadataUrl = "hocket/metadata/";
 
 // The first row of a code is what an error of that code is taken for that names no reason.
-constexpr std::array<ErrorReasonRow, 26> kTable = {{
+constexpr std::array<ErrorReasonRow, 27> kTable = {{
     {ErrorReason::kInvalidField, "INVALID_FIELD", Code::kInvalidArgument,
      "a field's value is out of its range or contradicts another's", "mend the request"},
     {ErrorReason::kInvalidMetadata, "INVALID_METADATA", Code::kInvalidArgument,
@@ -67,6 +67,8 @@ constexpr std::array<ErrorReasonRow, 26> kTable = {{
      "as many calls read this request as may", "read it with one of them"},
     {ErrorReason::kSlowReader, "SLOW_READER", Code::kResourceExhausted,
      "the client did not take its answer for too long", "read faster, and resume"},
+    {ErrorReason::kSlowSender, "SLOW_SENDER", Code::kResourceExhausted,
+     "the call's message did not come whole in time", "send faster, or less at once"},
     {ErrorReason::kDraining, "DRAINING", Code::kUnavailable, "the server takes no more requests",
      "try another replica"},
     {ErrorReason::kShutdown, "SHUTDOWN", Code::kUnavailable,

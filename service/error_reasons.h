@@ -38,6 +38,7 @@ enum class ErrorReason {
   kTextQueueFull,
   kTooManyReaders,
   kSlowReader,
+  kSlowSender,
   kDraining,
   kShutdown,
   kDeadlinePassed,

@@ -9,6 +9,7 @@
 #include "service/call_reactors.h"
 #include "service/error_reasons.h"
 #include "service/field_checks.h"
+#include "service/incoming_message.h"
 #include "service/list_requests.h"
 #include "service/received.h"
 #include "service/request_log.h"
@@ -82,7 +83,9 @@ absl::Status Assign(absl::StatusOr<Response> from, Response* to) {
 
 }  // namespace
 
-HocketService::HocketService(std::vector<CallParts> models, int32_t block_tokens) {
+HocketService::HocketService(std::vector<CallParts> models, int32_t block_tokens,
+                             ReceiveWatch* receives)
+    : receives_(receives) {
   for (CallParts& parts : models) {
     v1::Model described = DescribeModel(parts.validator->model_name(), parts.validator->info(),
                                         parts.text->has_chat_template(), block_tokens);
@@ -109,8 +112,10 @@ void HocketService::Serve(const char* name,
     return request->status.ok() ? (this->*method)(context, &request->message, response)
                                 : End(name, context, request->status);
   };
-  MarkMethodCallback(MethodIndex(name),
-                     new grpc::internal::CallbackUnaryHandler<Received<Request>, Response>(handle));
+  using Handler = grpc::internal::CallbackUnaryHandler<Received<Request>, Response>;
+  auto receiving =
+      std::make_unique<ReceivingHandler<Request>>(receives_, std::make_unique<Handler>(handle));
+  MarkMethodStreamed(MethodIndex(name), receiving.release());  // gRPC owns it.
 }
 
 template <typename Request, typename Response>
@@ -123,9 +128,10 @@ void HocketService::Serve(const char* name,
     if (request->status.ok()) return (this->*method)(context, &request->message);
     return EndStream<Response>(name, context, request->status);
   };
-  MarkMethodCallback(
-      MethodIndex(name),
-      new grpc::internal::CallbackServerStreamingHandler<Received<Request>, Response>(handle));
+  using Handler = grpc::internal::CallbackServerStreamingHandler<Received<Request>, Response>;
+  auto receiving =
+      std::make_unique<ReceivingHandler<Request>>(receives_, std::make_unique<Handler>(handle));
+  MarkMethodStreamed(MethodIndex(name), receiving.release());  // gRPC owns it.
 }
 
 template <typename Response>

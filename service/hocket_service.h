@@ -10,14 +10,15 @@
 #include "hocket/v1/hocket.grpc.pb.h"
 #include "service/call_parts.h"
 #include "service/caller.h"
+#include "service/receive_watch.h"
 
 namespace hocket {
 
 class HocketService final : public v1::Hocket::CallbackService {
  public:
   // Of each model served, at least one; the first is the default. `block_tokens`: KV positions in a
-  // block, for GetModel.
-  HocketService(std::vector<CallParts> models, int32_t block_tokens);
+  // block, for GetModel. `receives` outlives all calls.
+  HocketService(std::vector<CallParts> models, int32_t block_tokens, ReceiveWatch* receives);
 
   grpc::ServerUnaryReactor* Generate(grpc::CallbackServerContext* context,
                                      const v1::GenerateRequest* request,
@@ -49,7 +50,7 @@ class HocketService final : public v1::Hocket::CallbackService {
                                      v1::GetModelResponse* response) override;
 
  private:
-  // Has gRPC hand over what it receives unparsed (service/received.h), and refuses what is no good.
+  // Has ReceivingHandler read and parse the request, and refuses what is no good.
   template <typename Request, typename Response>
   void Serve(const char* name,
              grpc::ServerUnaryReactor* (HocketService::*method)(grpc::CallbackServerContext*,
@@ -87,6 +88,7 @@ class HocketService final : public v1::Hocket::CallbackService {
   const CallParts& shared() const { return models_.front().parts; }
 
   std::vector<ServedModel> models_;
+  ReceiveWatch* const receives_;
 };
 
 }  // namespace hocket

@@ -12,6 +12,7 @@ struct LiveSettings {
   absl::Duration drain;  // Grace for running requests after the signal to stop.
   AdmissionLimits admission;
   SessionSettings sessions;
+  absl::Duration slow_sender;  // For a call's message to come whole.
 };
 
 }  // namespace hocket

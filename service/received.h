@@ -1,6 +1,6 @@
 // A request as it came over the wire, parsed here and not by gRPC, which answers what it cannot
-// parse with a bare UNIMPLEMENTED. HocketService has its methods take it; parsing runs on gRPC's
-// threads, within the limit on a message's bytes.
+// parse with a bare UNIMPLEMENTED. HocketService has its methods take it, and ReceivingHandler
+// fills it on gRPC's threads, within the limit on a message's bytes.
 #ifndef HOCKET_SERVICE_RECEIVED_H_
 #define HOCKET_SERVICE_RECEIVED_H_
 
@@ -27,14 +27,11 @@ absl::Status RefuseUnknownFields(const google::protobuf::Message& message);
 
 }  // namespace hocket
 
-// How gRPC reads a Received: always well.
+// gRPC only makes it, without a message.
 template <typename Request>
 class grpc::SerializationTraits<hocket::Received<Request>, void> {
  public:
-  static Status Deserialize(ByteBuffer* buffer, hocket::Received<Request>* received) {
-    received->status = hocket::Receive(buffer, &received->message);
-    return Status::OK;
-  }
+  static Status Deserialize(ByteBuffer*, hocket::Received<Request>*) { return Status::OK; }
 };
 
 #endif  // HOCKET_SERVICE_RECEIVED_H_

@@ -23,6 +23,7 @@
 #include "service/load_report.h"
 #include "service/metrics_page.h"
 #include "service/metrics_server.h"
+#include "service/receive_watch.h"
 #include "service/server_metrics.h"
 #include "service/session_registry.h"
 #include "service/without_reflection.h"
@@ -71,6 +72,7 @@ class GrpcServer final : public Server {
   MetricsPage page_{&registry_, settings_.metrics_names, [this] { UpdateMetrics(); }};
   LoadSampler load_;
   SessionRegistry sessions_{settings_.sessions, &delivery_};
+  ReceiveWatch receives_{settings_.slow_sender, &delivery_};
   DeliveryThread delivery_;  // Ends before what it does things for.
   std::unique_ptr<FrontDoor> door_;
   std::vector<std::unique_ptr<HostedModel>> models_;
@@ -99,8 +101,8 @@ absl::Status GrpcServer::Host(const std::vector<ModelToHost>& models) {
     models_.push_back(*std::move(hosted));
     parts.push_back(PartsOf(*models_.back()));
   }
-  service_ =
-      std::make_unique<HocketService>(std::move(parts), models.front().scheduler.block_tokens);
+  service_ = std::make_unique<HocketService>(std::move(parts),
+                                             models.front().scheduler.block_tokens, &receives_);
   return absl::OkStatus();
 }
 
@@ -176,6 +178,7 @@ absl::Status GrpcServer::ListenForPages() {
 void GrpcServer::UpdateMetrics() {
   door_->UpdateMetrics();
   server_metrics_.UpdateLogLines();
+  server_metrics_.SetSlowSenders(receives_.given_up());
   for (const auto& model : models_) model->UpdateMetrics();
   const SessionRegistry::Retained retained = sessions_.retained();
   server_metrics_.SetRetained(retained.sessions, retained.bytes, retained.expired,
@@ -187,6 +190,7 @@ void GrpcServer::Reload(const absl::StatusOr<LiveSettings>& live) {
   door_->CountReload("config", live.ok());
   if (!live.ok()) return;
   sessions_.SetSettings(live->sessions);
+  receives_.SetLimit(live->slow_sender);
   for (const auto& model : models_) model->SetAdmission(live->admission);
 }
 

@@ -33,6 +33,8 @@ ServerMetrics::ServerMetrics(prometheus::Registry* registry)
       invalid_traceparents_(MetricSeries(registry).Counter(
           "hocket_invalid_traceparents_total",
           "Calls whose traceparent was not well formed, and taken as absent.")),
+      slow_senders_(MetricSeries(registry).Counter(
+          "hocket_slow_senders_total", "Calls ended because their message was not whole in time.")),
       retained_sessions_(MetricSeries(registry).Gauge(
           "hocket_retained_sessions", "Requests kept for clients that may come back.")),
       retained_bytes_(MetricSeries(registry).Gauge(
@@ -53,6 +55,8 @@ void ServerMetrics::UpdateLogLines() {
     RaiseTo(*log_lines_[i], counter->lines(kLogLevels[i].level));
   }
 }
+
+void ServerMetrics::SetSlowSenders(int64_t since_start) { RaiseTo(slow_senders_, since_start); }
 
 void ServerMetrics::SetRetained(int64_t sessions, int64_t bytes, int64_t expired, int64_t evicted) {
   retained_sessions_.Set(static_cast<double>(sessions));

@@ -26,6 +26,8 @@ class ServerMetrics {
   // Of the log that is set up. When the page is read, by one thread at a time, as is what follows.
   void UpdateLogLines();
 
+  void SetSlowSenders(int64_t since_start);
+
   // Set when the page is read: requests that have ended and can still be
   // attached to, the memory of all their answers, and since the start those let go because their
   // time was over or for want of room.
@@ -34,6 +36,7 @@ class ServerMetrics {
  private:
   CallCounters calls_;
   prometheus::Counter& invalid_traceparents_;
+  prometheus::Counter& slow_senders_;
   std::array<prometheus::Counter*, 4> log_lines_{};
   prometheus::Gauge& retained_sessions_;
   prometheus::Gauge& retained_bytes_;

@@ -21,11 +21,12 @@ struct ServerSettings {
   std::string metrics_host = "127.0.0.1";
   int32_t metrics_port = 9464;  // 0: any free port; -1: no metrics page.
 
-  int64_t max_prompt_bytes = 1 << 20;        // Of a request's text or chat, all messages together.
-  int32_t max_message_bytes = 8 << 20;       // Of one gRPC message received.
-  int32_t max_concurrent_streams = 1024;     // Per connection.
-  int32_t max_text_threads = 2;              // Threads that render chats and tokenize.
-  int32_t max_queued_texts = 1024;           // Requests that may wait for one.
+  int64_t max_prompt_bytes = 1 << 20;     // Of a request's text or chat, all messages together.
+  int32_t max_message_bytes = 8 << 20;    // Of one gRPC message received.
+  int32_t max_concurrent_streams = 1024;  // Per connection.
+  absl::Duration slow_sender = absl::Seconds(30);  // For a call's message to come whole.
+  int32_t max_text_threads = 2;                    // Threads that render chats and tokenize.
+  int32_t max_queued_texts = 1024;                 // Requests that may wait for one.
   absl::Duration drain = absl::Seconds(30);  // Grace for running requests after the first signal.
   SecuritySettings security;                 // Who may reach it, and how.
   SessionSettings sessions;                  // What is kept for clients that come back.

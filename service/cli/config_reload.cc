@@ -13,7 +13,7 @@
 namespace hocket {
 namespace {
 
-constexpr std::array<absl::string_view, 11> kLive = {
+constexpr std::array<absl::string_view, 12> kLive = {
     "drain-seconds",
     "log-format",
     "log-level",
@@ -25,6 +25,7 @@ constexpr std::array<absl::string_view, 11> kLive = {
     "retain-bytes",
     "retain-seconds",
     "slow-reader-seconds",
+    "slow-sender-seconds",
 };
 
 bool IsLive(absl::string_view name) {
@@ -70,7 +71,8 @@ absl::StatusOr<LiveSettings> ConfigReload::Reload() {
   }
   return LiveSettings{.drain = flags.server.drain,
                       .admission = flags.hosting.admission,
-                      .sessions = flags.server.sessions};
+                      .sessions = flags.server.sessions,
+                      .slow_sender = flags.server.slow_sender};
 }
 
 }  // namespace hocket

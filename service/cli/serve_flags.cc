@@ -147,6 +147,8 @@ void ServeFlags::AddNetwork(CLI::App& app) {
   Limit(app, "--max-concurrent-streams", server.max_concurrent_streams,
         "Calls at a time on one connection", 1, 1 << 20);
   Size(app, "--max-message-bytes", server.max_message_bytes, "Of one gRPC message");
+  Seconds(app, "--slow-sender-seconds", slow_sender_seconds_,
+          "Time that a client may take to send a call's message whole", 0.1);
   Seconds(app, "--drain-seconds", drain_seconds_, "Time that running requests get after SIGTERM",
           0);
   security_.AddLimits(app);
@@ -262,6 +264,7 @@ absl::Status ServeFlags::Check() {
   server.drain = absl::Seconds(drain_seconds_);
   server.sessions.retain = absl::Seconds(retain_seconds_);
   server.sessions.slow_reader = absl::Seconds(slow_reader_seconds_);
+  server.slow_sender = absl::Seconds(slow_sender_seconds_);
   server.health.stall = absl::Seconds(stall_seconds_);
   absl::StatusOr<MetricsNames> names = ParseMetricsNames(metrics_names_);
   if (!names.ok()) return names.status();

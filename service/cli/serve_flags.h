@@ -57,6 +57,7 @@ class ServeFlags {
   double stall_seconds_ = absl::ToDoubleSeconds(HealthSettings().stall);
   double retain_seconds_ = absl::ToDoubleSeconds(SessionSettings().retain);
   double slow_reader_seconds_ = absl::ToDoubleSeconds(SessionSettings().slow_reader);
+  double slow_sender_seconds_ = absl::ToDoubleSeconds(ServerSettings().slow_sender);
   double drain_seconds_ = absl::ToDoubleSeconds(ServerSettings().drain);
 };
 

@@ -1,6 +1,7 @@
 """What a failed call says, read as a client's program would: the code, the reason and the details of google.rpc."""
 
 import dataclasses
+import threading
 
 from server_process import ServerProcess  # noqa: F401  Puts the stubs on the path.
 
@@ -54,6 +55,23 @@ def failure(call, *arguments, **named):
     except grpc.RpcError as error:
         return failure_of(error)
     raise AssertionError(f"no failure, but {str(answer)[:200]}")
+
+
+class Unsent:
+    """The messages of a call that sends its headers and no more, until this is closed."""
+
+    def __init__(self):
+        self._closed = threading.Event()
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        self._closed.wait()
+        raise StopIteration
+
+    def close(self):
+        self._closed.set()
 
 
 STREAMS = ("StreamGenerate", "ListRequests")

@@ -9,6 +9,7 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE = 0, 1, 3, 4, 6, 7, 8
 ACK = 1
 INITIAL_WINDOW_SIZE = 4
+END_STREAM = 1
 END_HEADERS = 4
 ENHANCE_YOUR_CALM = 11
 
@@ -94,50 +95,65 @@ class RawConnection:
 
 
 class HalfMessage:
-    """A call whose message is announced as long and never ends. It minds the windows that the server gives it."""
+    """Calls on one connection whose messages are announced as long and never end. It minds the windows that the server
+    gives it. `sent` is of all together; `told` has what the server said of each stream that it ended, encoded."""
 
     CHUNK = 16 << 10
 
-    def __init__(self, target, path, message_bytes, *more):
-        self.sent, self.ended = 0, False
+    def __init__(self, target, path, message_bytes, *more, streams=1):
+        self.sent, self.told = 0, {}
         self._connection_window = self._initial_window = 65535
         self._connection = RawConnection(target)
         self._connection.send(PREFACE, frame(SETTINGS))
-        self._connection.call(1, path, *more)
-        self._stream_window = self._initial_window
-        self._send(b"\0" + message_bytes.to_bytes(4, "big"))
+        self._left = {}  # By stream that goes on: its window, and what it has sent.
+        self._gone = False
+        for stream in range(1, 2 * streams, 2):
+            self._connection.call(stream, path, *more)
+            self._left[stream] = [self._initial_window, 0]
+            self._send(stream, b"\0" + message_bytes.to_bytes(4, "big"))
 
-    def _send(self, data):
-        self._connection.send(frame(DATA, data, stream=1))
+    @property
+    def ended(self):
+        return self._gone or not self._left
+
+    def _send(self, stream, data):
+        self._connection.send(frame(DATA, data, stream=stream))
         self._connection_window -= len(data)
-        self._stream_window -= len(data)
+        self._left[stream][0] -= len(data)
+        self._left[stream][1] += len(data)
         self.sent += len(data)
 
     def go_on(self, at_most):
-        """Answers what the server says, and sends what it may."""
+        """Answers what the server says, and sends what it may: of each message, so much."""
         try:
             for kind, flags, stream, payload in self._connection.frames(0):
                 self._hear(kind, flags, stream, payload)
-            while not self.ended and self.sent < at_most and self.CHUNK <= min(
-                    self._connection_window, self._stream_window):
-                self._send(bytes(self.CHUNK))
+            for stream, (window, sent) in [] if self._gone else list(self._left.items()):
+                room = min(window, at_most - sent, self._connection_window)
+                for _ in range(room // self.CHUNK):
+                    self._send(stream, bytes(self.CHUNK))
         except OSError:
-            self.ended = True
+            self._gone = True
 
     def _hear(self, kind, flags, stream, payload):
         if kind == WINDOW_UPDATE and stream:
-            self._stream_window += int.from_bytes(payload, "big")
+            if stream in self._left:
+                self._left[stream][0] += int.from_bytes(payload, "big")
         elif kind == WINDOW_UPDATE:
             self._connection_window += int.from_bytes(payload, "big")
         elif kind == SETTINGS and not flags & ACK:
             window = settings_of(payload).get(INITIAL_WINDOW_SIZE, self._initial_window)
-            self._stream_window += window - self._initial_window
+            for left in self._left.values():
+                left[0] += window - self._initial_window
             self._initial_window = window
             self._connection.send(frame(SETTINGS, flags=ACK))
         elif kind == PING and not flags & ACK:
             self._connection.send(frame(PING, payload, ACK))
-        elif kind in (RST_STREAM, GOAWAY):
-            self.ended = True
+        elif kind == GOAWAY:
+            self._gone = True
+        elif kind == RST_STREAM or (kind == HEADERS and flags & END_STREAM):
+            self._left.pop(stream, None)
+            self.told.setdefault(stream, payload)
 
     def close(self):
         self._connection.close()

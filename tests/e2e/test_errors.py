@@ -1,5 +1,6 @@
 """Every row of docs/api.md's table of reasons is provoked here, or by a test of the server that this names."""
 
+import contextlib
 import hashlib
 import json
 import pathlib
@@ -10,7 +11,7 @@ import urllib.request
 
 import pytest
 
-from error_details import failure, failure_of, raw_call
+from error_details import Unsent, failure, failure_of, raw_call
 from generation import generate_request
 from server_process import REPOSITORY, TALES, ServerProcess
 
@@ -41,6 +42,7 @@ class Narrow:
         self.process = ServerProcess(
             "--max-running-sequences", "1", "--max-waiting-requests", "2", "--max-tenant-requests", "2",
             "--max-text-threads", "1", "--max-queued-texts", "1", "--drain-seconds", "1", "--slow-reader-seconds", "1",
+            "--slow-sender-seconds", "1",
             model=model)
         self.channel = grpc.insecure_channel(self.process.target)
         self.stub = hocket_pb2_grpc.HocketStub(self.channel)
@@ -192,6 +194,12 @@ def slow_reader(narrow):
         while not narrow.counts("hocket_slow_readers_total") and time.monotonic() < deadline:
             time.sleep(0.02)
         return failure(lambda: list(stream))
+
+
+@provokes("SLOW_SENDER", "narrow")
+def slow_sender(narrow):
+    with contextlib.closing(Unsent()) as unsent:
+        return failure(narrow.channel.stream_unary("/hocket.v1.Hocket/Generate"), unsent)
 
 
 @provokes("NO_CHAT_TEMPLATE", "narrow")
