@@ -27,6 +27,10 @@ constexpr double kMinCallBytes = 22;
 constexpr size_t kMaxSuspects = 64;
 // Who has sent much is looked at for so long: gRPC may have megabytes of it still before it.
 constexpr absl::Duration kSuspicion = absl::Seconds(5);
+// Between two readings of a connection that may only reset too many calls. Most clients send enough
+// for that.
+constexpr absl::Duration kResetPeriod = absl::Seconds(1);
+constexpr double kResetBurstSeconds = 10;
 
 // What gRPC's C interface gives, parsed; discarded when there is none.
 Json Parsed(char* text) {
@@ -94,50 +98,61 @@ std::string PeerName(int descriptor) {
   return absl::StrCat("ipv6:%5B", text, "%5D:", ntohs(v6.sin6_port));
 }
 
-std::vector<int> CallRateWatch::Look(const std::vector<Connection>& connections, absl::Time now) {
+void CallRateWatch::Meter::Surplus::Add(int64_t total_now, double allowed) {
+  const auto fresh = static_cast<double>(total_now - std::exchange(total, total_now));
+  more = std::max(0.0, more + fresh - allowed);
+}
+
+std::vector<CallRateWatch::Offender> CallRateWatch::Look(const std::vector<Connection>& connections,
+                                                         absl::Time now) {
   const double seconds = std::max(absl::ToDoubleSeconds(now - last_look_), 1e-3);
   last_look_ = now;
   std::vector<std::pair<uint64_t, Connection>> suspects;
   for (const Connection& connection : connections) {
     const uint64_t bytes = ReceivedBytes(connection.descriptor);
     const uint64_t fresh = bytes - std::exchange(connection.meter->bytes_, bytes);
-    absl::Time& suspect_until = connection.meter->suspect_until_;
-    if (static_cast<double>(fresh) > limit_ * seconds * kMinCallBytes) {
-      suspect_until = now + kSuspicion;
-    }
-    if (now < suspect_until) suspects.emplace_back(fresh, connection);
+    if (IsDue(*connection.meter, fresh, seconds, now)) suspects.emplace_back(fresh, connection);
   }
   if (suspects.size() > kMaxSuspects) {
     std::nth_element(suspects.begin(), suspects.begin() + kMaxSuspects, suspects.end(),
                      [](const auto& a, const auto& b) { return a.first > b.first; });
     suspects.resize(kMaxSuspects);
   }
-  std::vector<int> found;
+  std::vector<Offender> found;
   for (const auto& [bytes, connection] : suspects) {
-    if (OpensTooMany(connection, now)) found.push_back(connection.descriptor);
+    const Excess excess = Judge(*connection.meter, now);
+    if (excess != Excess::kNone) found.push_back({connection.descriptor, excess});
   }
   socket_ids_.clear();
   return found;
 }
 
-bool CallRateWatch::OpensTooMany(const Connection& connection, absl::Time now) {
-  Meter& meter = *connection.meter;
-  if (!meter.socket_id_) meter.socket_id_ = SocketIdOf(connection.descriptor);
-  if (!meter.socket_id_) return false;  // Still in its handshake.
-  const Json socket = Parsed(grpc_channelz_get_socket(*meter.socket_id_));
-  if (!socket.is_object() || !socket.contains("socket")) return false;
-  const int64_t calls =
-      NumberAt(socket.at("socket").value("data", Json::object()), "streamsStarted");
-  const int64_t fresh = calls - std::exchange(meter.calls_, calls);
-  const absl::Duration since = now - std::exchange(meter.read_at_, now);
-  meter.excess_calls_ += static_cast<double>(fresh) - limit_ * absl::ToDoubleSeconds(since);
-  meter.excess_calls_ = std::max(0.0, meter.excess_calls_);
-  return meter.excess_calls_ > limit_;
+bool CallRateWatch::IsDue(Meter& meter, uint64_t fresh, double seconds, absl::Time now) const {
+  const double calls = static_cast<double>(fresh) / kMinCallBytes / seconds;  // At most, a second.
+  if (calls > limits_.max_calls_per_second) meter.may_open_too_many_until_ = now + kSuspicion;
+  if (calls > limits_.max_resets_per_second) meter.may_reset_too_many_until_ = now + kSuspicion;
+  return now < meter.may_open_too_many_until_ ||
+         (now < meter.may_reset_too_many_until_ && now - meter.read_at_ >= kResetPeriod);
 }
 
-std::optional<int64_t> CallRateWatch::SocketIdOf(int descriptor) {
+CallRateWatch::Excess CallRateWatch::Judge(Meter& meter, absl::Time now) {
+  if (!meter.socket_id_) meter.socket_id_ = SocketIdOf(meter.peer());
+  if (!meter.socket_id_) return Excess::kNone;  // Still in its handshake.
+  const Json socket = Parsed(grpc_channelz_get_socket(*meter.socket_id_));
+  if (!socket.is_object() || !socket.contains("socket")) return Excess::kNone;
+  const Json data = socket.at("socket").value("data", Json::object());
+  const double seconds = absl::ToDoubleSeconds(now - std::exchange(meter.read_at_, now));
+  meter.calls_.Add(NumberAt(data, "streamsStarted"), limits_.max_calls_per_second * seconds);
+  meter.resets_.Add(NumberAt(data, "streamsFailed") - left_.Of(meter.peer()),
+                    limits_.max_resets_per_second * seconds);
+  if (meter.calls_.more > limits_.max_calls_per_second) return Excess::kCalls;
+  const double burst = kResetBurstSeconds * limits_.max_resets_per_second;
+  return meter.resets_.more > burst ? Excess::kResets : Excess::kNone;
+}
+
+std::optional<int64_t> CallRateWatch::SocketIdOf(const std::string& peer) {
   if (socket_ids_.empty()) socket_ids_ = SocketIds();
-  const auto found = socket_ids_.find(PeerName(descriptor));
+  const auto found = socket_ids_.find(peer);
   if (found == socket_ids_.end()) return std::nullopt;
   return found->second;
 }

@@ -200,8 +200,10 @@ void ConnectionGate::Take(Descriptor socket, const PeerAddress& peer, int listen
   SetOption(socket.number(), IPPROTO_TCP, TCP_NODELAY, 1);
   SetOption(socket.number(), IPPROTO_TCP, TCP_USER_TIMEOUT,
             static_cast<int>(absl::ToInt64Milliseconds(limits_.acknowledge)));
-  connections_.emplace(number,
-                       Connection{std::move(watched), peer, CallRateWatch::Meter(absl::Now())});
+  const std::string name = PeerName(socket.number());
+  left_calls_.Open(name);
+  connections_.emplace(
+      number, Connection{std::move(watched), peer, CallRateWatch::Meter(absl::Now(), name)});
   ++by_peer_[peer];
   ++open_connections_;
   hand_over_.Give(std::move(socket), listener, number);
@@ -220,13 +222,16 @@ void ConnectionGate::EndThoseWithTooManyCalls() {
   next_look_ = now + CallRateWatch::kPeriod;
   std::vector<CallRateWatch::Connection> open;
   for (auto& [number, connection] : connections_) open.push_back({number, &connection.calls});
-  for (const int number : call_rates_.Look(open, now)) {
-    ++ended_connections_;
+  for (const CallRateWatch::Offender& offender : call_rates_.Look(open, now)) {
+    const bool resets = offender.excess == CallRateWatch::Excess::kResets;
+    ++(resets ? ended_for_resets_ : ended_for_calls_);
     LogEvent("connection_ended")
-        .Text("peer", PeerName(number))
-        .Text("because", "it opens calls faster than --max-connection-calls-per-second")
+        .Text("peer", PeerName(offender.descriptor))
+        .Text("because", resets ? "it resets calls faster than --max-connection-resets-per-second"
+                                : "it opens calls faster than --max-connection-calls-per-second")
         .Write(LogEvent::Level::kWarning);
-    shutdown(number, SHUT_RDWR);  // gRPC sees its end, and so does this thread.
+    // gRPC sees its end, and so does this thread.
+    shutdown(offender.descriptor, SHUT_RDWR);
   }
 }
 
@@ -235,6 +240,7 @@ void ConnectionGate::Forget(int watched) {
   if (found == connections_.end()) return;
   const auto peer = by_peer_.find(found->second.peer);
   if (--peer->second == 0) by_peer_.erase(peer);
+  left_calls_.Close(found->second.calls.peer());
   connections_.erase(found);
   --open_connections_;
 }

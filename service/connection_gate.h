@@ -29,6 +29,7 @@
 #include "service/descriptor.h"
 #include "service/hand_over.h"
 #include "service/heap_trim.h"
+#include "service/left_calls.h"
 #include "service/listening_sockets.h"
 
 namespace hocket {
@@ -36,8 +37,7 @@ namespace hocket {
 struct ConnectionLimits {
   int32_t max_connections = 4096;
   int32_t max_connections_per_address = 0;  // Of one peer; 0: as many as there may be.
-  // On one connection, a second; one that opens more is ended.
-  int32_t max_calls_per_second = 2000;
+  CallRateWatch::Limits calls = {};         // Of one connection; with more it is ended.
   // What was sent and is not acknowledged for so long ends a connection.
   absl::Duration acknowledge = absl::Seconds(20);
 };
@@ -65,7 +65,11 @@ class ConnectionGate {
 
   int32_t open_connections() const { return open_connections_; }
   int64_t refused_connections() const { return refused_connections_; }
-  int64_t ended_connections() const { return ended_connections_; }  // For too many calls.
+  // For what was too much.
+  int64_t ended_connections(CallRateWatch::Excess excess) const {
+    return excess == CallRateWatch::Excess::kCalls ? ended_for_calls_ : ended_for_resets_;
+  }
+  LeftCalls& left_calls() { return left_calls_; }
 
  private:
   using PeerAddress = std::array<uint8_t, 16>;  // IPv4 mapped into IPv6.
@@ -76,7 +80,7 @@ class ConnectionGate {
   };
 
   explicit ConnectionGate(const ConnectionLimits& limits)
-      : limits_(limits), call_rates_(limits.max_calls_per_second) {}
+      : limits_(limits), call_rates_(limits.calls, &left_calls_) {}
   absl::Status Prepare(const std::string& host, int32_t port);
   void Run();
   void AcceptFrom(int listener);
@@ -98,7 +102,9 @@ class ConnectionGate {
   std::atomic<bool> closing_ = false;
   std::atomic<int32_t> open_connections_ = 0;
   std::atomic<int64_t> refused_connections_ = 0;
-  std::atomic<int64_t> ended_connections_ = 0;
+  std::atomic<int64_t> ended_for_calls_ = 0;
+  std::atomic<int64_t> ended_for_resets_ = 0;
+  LeftCalls left_calls_;
 
   // The thread's own:
   std::unordered_map<int, Connection> connections_;  // By the watched descriptor.

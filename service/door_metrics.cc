@@ -11,6 +11,13 @@ prometheus::Counter& Reloads(const MetricSeries& series, absl::string_view what,
                         {{"what", std::string(what)}, {"outcome", ok ? "ok" : "error"}});
 }
 
+prometheus::Counter& Ended(const MetricSeries& series, const char* why) {
+  return series.Counter("hocket_connections_ended_total",
+                        "Connections ended because calls were opened, or opened and reset, on them "
+                        "too fast.",
+                        {{"reason", why}});
+}
+
 }  // namespace
 
 DoorMetrics::DoorMetrics(prometheus::Registry* registry)
@@ -20,8 +27,8 @@ DoorMetrics::DoorMetrics(prometheus::Registry* registry)
           series_.Gauge("hocket_max_connections", "Connections of clients that may be open.")),
       refused_(series_.Counter("hocket_connections_refused_total",
                                "Connections closed at once, for as many were open as may be.")),
-      ended_(series_.Counter("hocket_connections_ended_total",
-                             "Connections ended because calls were opened on them too fast.")),
+      ended_for_calls_(Ended(series_, "calls")),
+      ended_for_resets_(Ended(series_, "resets")),
       header_blocks_refused_(
           series_.Counter("hocket_header_blocks_refused_total",
                           "Connections ended because the headers of a call did not end.")),
@@ -38,13 +45,17 @@ DoorMetrics::DoorMetrics(prometheus::Registry* registry)
   }
 }
 
-void DoorMetrics::SetConnections(int64_t open, int64_t limit, int64_t refused_so_far,
-                                 int64_t ended_so_far) {
+void DoorMetrics::SetConnections(int64_t open, int64_t limit, int64_t refused_so_far) {
   std::lock_guard lock(mutex_);
   connections_.Set(static_cast<double>(open));
   max_connections_.Set(static_cast<double>(limit));
   RaiseTo(refused_, refused_so_far);
-  RaiseTo(ended_, ended_so_far);
+}
+
+void DoorMetrics::SetEndedConnections(int64_t for_calls_so_far, int64_t for_resets_so_far) {
+  std::lock_guard lock(mutex_);
+  RaiseTo(ended_for_calls_, for_calls_so_far);
+  RaiseTo(ended_for_resets_, for_resets_so_far);
 }
 
 void DoorMetrics::SetHeaderBlocksRefused(int64_t so_far) {

@@ -16,7 +16,8 @@ class DoorMetrics {
  public:
   explicit DoorMetrics(prometheus::Registry* registry);
 
-  void SetConnections(int64_t open, int64_t limit, int64_t refused_so_far, int64_t ended_so_far);
+  void SetConnections(int64_t open, int64_t limit, int64_t refused_so_far);
+  void SetEndedConnections(int64_t for_calls_so_far, int64_t for_resets_so_far);
   void SetHeaderBlocksRefused(int64_t so_far);
   void SetCertificateExpiry(absl::Time expires);  // InfiniteFuture without one.
   void SetKeyExpiry(absl::Time next);             // InfiniteFuture when none expires.
@@ -28,7 +29,8 @@ class DoorMetrics {
   prometheus::Gauge& connections_;
   prometheus::Gauge& max_connections_;
   prometheus::Counter& refused_;
-  prometheus::Counter& ended_;
+  prometheus::Counter& ended_for_calls_;
+  prometheus::Counter& ended_for_resets_;
   prometheus::Counter& header_blocks_refused_;
   prometheus::Gauge& certificate_expiry_;
   prometheus::Gauge& key_expiry_;

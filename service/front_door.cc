@@ -68,7 +68,8 @@ absl::Status FrontDoor::LoadKeys() {
 absl::Status FrontDoor::OpenGate(const std::string& host, int32_t port) {
   ConnectionLimits limits;
   limits.max_connections = settings_.max_connections;
-  limits.max_calls_per_second = settings_.max_connection_calls_per_second;
+  limits.calls.max_calls_per_second = settings_.max_connection_calls_per_second;
+  limits.calls.max_resets_per_second = settings_.max_connection_resets_per_second;
   limits.max_connections_per_address = settings_.max_connections_per_address;
   absl::StatusOr<std::unique_ptr<ConnectionGate>> gate = ConnectionGate::Open(host, port, limits);
   if (!gate.ok()) {
@@ -157,8 +158,9 @@ void FrontDoor::NoteReload(absl::string_view what, const absl::Status& status) {
 }
 
 void FrontDoor::UpdateMetrics() {
-  metrics_->SetConnections(gate_->open_connections(), gate_->limit(), gate_->refused_connections(),
-                           gate_->ended_connections());
+  metrics_->SetConnections(gate_->open_connections(), gate_->limit(), gate_->refused_connections());
+  metrics_->SetEndedConnections(gate_->ended_connections(CallRateWatch::Excess::kCalls),
+                                gate_->ended_connections(CallRateWatch::Excess::kResets));
   metrics_->SetHeaderBlocksRefused(HeaderBlocksRefused());
 }
 

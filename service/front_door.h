@@ -36,6 +36,7 @@ class FrontDoor {
 
   int32_t port() const { return gate_->port(); }
   const Authorizer& authorizer() const { return *authorizer_; }
+  LeftCalls* left_calls() { return &gate_->left_calls(); }  // For who learns of them.
   // That keys name, as of the start; each once.
   const std::vector<std::string>& tenants() const { return tenants_; }
 

@@ -84,8 +84,8 @@ absl::Status Assign(absl::StatusOr<Response> from, Response* to) {
 }  // namespace
 
 HocketService::HocketService(std::vector<CallParts> models, int32_t block_tokens,
-                             ReceiveWatch* receives)
-    : receives_(receives) {
+                             ReceiveWatch* receives, LeftCalls* left_calls)
+    : receives_(receives), left_calls_(left_calls) {
   for (CallParts& parts : models) {
     v1::Model described = DescribeModel(parts.validator->model_name(), parts.validator->info(),
                                         parts.text->has_chat_template(), block_tokens);
@@ -113,8 +113,8 @@ void HocketService::Serve(const char* name,
                                 : End(name, context, request->status);
   };
   using Handler = grpc::internal::CallbackUnaryHandler<Received<Request>, Response>;
-  auto receiving =
-      std::make_unique<ReceivingHandler<Request>>(receives_, std::make_unique<Handler>(handle));
+  auto receiving = std::make_unique<ReceivingHandler<Request>>(receives_, left_calls_,
+                                                               std::make_unique<Handler>(handle));
   MarkMethodStreamed(MethodIndex(name), receiving.release());  // gRPC owns it.
 }
 
@@ -129,8 +129,8 @@ void HocketService::Serve(const char* name,
     return EndStream<Response>(name, context, request->status);
   };
   using Handler = grpc::internal::CallbackServerStreamingHandler<Received<Request>, Response>;
-  auto receiving =
-      std::make_unique<ReceivingHandler<Request>>(receives_, std::make_unique<Handler>(handle));
+  auto receiving = std::make_unique<ReceivingHandler<Request>>(receives_, left_calls_,
+                                                               std::make_unique<Handler>(handle));
   MarkMethodStreamed(MethodIndex(name), receiving.release());  // gRPC owns it.
 }
 

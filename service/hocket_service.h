@@ -10,6 +10,7 @@
 #include "hocket/v1/hocket.grpc.pb.h"
 #include "service/call_parts.h"
 #include "service/caller.h"
+#include "service/left_calls.h"
 #include "service/receive_watch.h"
 
 namespace hocket {
@@ -17,8 +18,9 @@ namespace hocket {
 class HocketService final : public v1::Hocket::CallbackService {
  public:
   // Of each model served, at least one; the first is the default. `block_tokens`: KV positions in a
-  // block, for GetModel. `receives` outlives all calls.
-  HocketService(std::vector<CallParts> models, int32_t block_tokens, ReceiveWatch* receives);
+  // block, for GetModel. `receives` and `left_calls` outlive all calls.
+  HocketService(std::vector<CallParts> models, int32_t block_tokens, ReceiveWatch* receives,
+                LeftCalls* left_calls);
 
   grpc::ServerUnaryReactor* Generate(grpc::CallbackServerContext* context,
                                      const v1::GenerateRequest* request,
@@ -89,6 +91,7 @@ class HocketService final : public v1::Hocket::CallbackService {
 
   std::vector<ServedModel> models_;
   ReceiveWatch* const receives_;
+  LeftCalls* const left_calls_;
 };
 
 }  // namespace hocket

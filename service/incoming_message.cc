@@ -1,21 +1,34 @@
 #include "service/incoming_message.h"
 
 #include <grpc/grpc.h>
+#include <grpcpp/server_context.h>
 
 #include "absl/strings/str_cat.h"
 #include "service/error_reasons.h"
+#include "service/steady_clock.h"
 
 namespace hocket {
 
-IncomingMessage::IncomingMessage(const ArrivedCall& call, ReceiveWatch* watch, Answer answer)
+IncomingMessage::IncomingMessage(const ArrivedCall& call, ReceiveWatch* watch,
+                                 LeftCalls* left_calls, Answer answer)
     : end_{call.call_requester},
       call_(call.call),
       context_(call.server_context),
       watch_(watch),
-      answer_(std::move(answer)) {}
+      left_calls_(left_calls),
+      answer_(std::move(answer)),
+      begin_(SteadyNow()),
+      peer_(context_->peer()) {}
 
-void IncomingMessage::Await(const ArrivedCall& call, ReceiveWatch* watch, Answer answer) {
-  std::make_shared<IncomingMessage>(call, watch, std::move(answer))->Read();
+IncomingMessage::~IncomingMessage() {
+  if (came_ && SteadyNow() - begin_ >= LeftCalls::kWhile && context_->IsCancelled()) {
+    left_calls_->Count(peer_);
+  }
+}
+
+void IncomingMessage::Await(const ArrivedCall& call, ReceiveWatch* watch, LeftCalls* left_calls,
+                            Answer answer) {
+  std::make_shared<IncomingMessage>(call, watch, left_calls, std::move(answer))->Read();
 }
 
 void IncomingMessage::Read() {
@@ -33,6 +46,7 @@ void IncomingMessage::OnRead(bool ok) {
   const std::shared_ptr<IncomingMessage> self = std::move(self_);
   watch_->Remove(number_);
   if (no_longer_waits_.exchange(true)) return;
+  came_ = ok;
   if (ok) return PassOn(&message_);
   // Cancelled, reset, past its deadline or too large: gRPC has told the client already.
   if (grpc_call_failed_before_recv_message(call_->call()) != 0) return;

@@ -15,10 +15,12 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
 #include <utility>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "service/left_calls.h"
 #include "service/receive_watch.h"
 #include "service/received.h"
 
@@ -35,9 +37,13 @@ class IncomingMessage final : public AwaitedMessage,
       std::function<void(const ArrivedCall& call, absl::StatusOr<grpc::ByteBuffer*> message)>;
 
   // `answer` is called at most once: not for a call that the client or gRPC ended before.
-  static void Await(const ArrivedCall& call, ReceiveWatch* watch, Answer answer);
+  // `left_calls` hears of it where its client left it.
+  static void Await(const ArrivedCall& call, ReceiveWatch* watch, LeftCalls* left_calls,
+                    Answer answer);
 
-  IncomingMessage(const ArrivedCall& call, ReceiveWatch* watch, Answer answer);
+  IncomingMessage(const ArrivedCall& call, ReceiveWatch* watch, LeftCalls* left_calls,
+                  Answer answer);
+  ~IncomingMessage() override;
 
   bool GiveUp(absl::Duration limit) override;
 
@@ -56,7 +62,11 @@ class IncomingMessage final : public AwaitedMessage,
   grpc::internal::Call* const call_;
   grpc::ServerContextBase* const context_;
   ReceiveWatch* const watch_;
+  LeftCalls* const left_calls_;
   const Answer answer_;
+  const absl::Time begin_;
+  const std::string peer_;  // gRPC forgets it before the end.
+  std::atomic<bool> came_ = false;
   int64_t number_ = 0;  // Of the watch.
   grpc::ByteBuffer message_;
   grpc::internal::CallOpSet<grpc::internal::CallOpRecvMessage<grpc::ByteBuffer>> read_;
@@ -70,11 +80,12 @@ class IncomingMessage final : public AwaitedMessage,
 template <typename Request>
 class ReceivingHandler final : public grpc::internal::MethodHandler {
  public:
-  ReceivingHandler(ReceiveWatch* watch, std::unique_ptr<grpc::internal::MethodHandler> answer)
-      : watch_(watch), answer_(std::move(answer)) {}
+  ReceivingHandler(ReceiveWatch* watch, LeftCalls* left_calls,
+                   std::unique_ptr<grpc::internal::MethodHandler> answer)
+      : watch_(watch), left_calls_(left_calls), answer_(std::move(answer)) {}
 
   void RunHandler(const HandlerParameter& arrived) override {
-    IncomingMessage::Await(arrived, watch_,
+    IncomingMessage::Await(arrived, watch_, left_calls_,
                            [answer = answer_.get()](const HandlerParameter& call,
                                                     absl::StatusOr<grpc::ByteBuffer*> message) {
                              grpc::Status made;
@@ -91,6 +102,7 @@ class ReceivingHandler final : public grpc::internal::MethodHandler {
 
  private:
   ReceiveWatch* const watch_;
+  LeftCalls* const left_calls_;
   const std::unique_ptr<grpc::internal::MethodHandler> answer_;
 };
 

@@ -41,6 +41,8 @@ absl::Status SecuritySettings::Validate(const std::string& host) const {
       CheckInt("max_connections_per_address", max_connections_per_address, 0, kMaxConnections));
   status.Update(
       CheckInt("max_connection_calls_per_second", max_connection_calls_per_second, 1, 1'000'000));
+  status.Update(
+      CheckInt("max_connection_resets_per_second", max_connection_resets_per_second, 1, 1'000'000));
   status.Update(CheckInt("max_buffer_bytes", max_buffer_bytes, kMinBufferBytes, int64_t{1} << 40));
   status.Update(CheckDuration("max_connection_idle", max_connection_idle));
   status.Update(CheckDuration("max_connection_age", max_connection_age));

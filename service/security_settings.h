@@ -19,6 +19,7 @@ struct SecuritySettings {
   int32_t max_connections = 4096;
   int32_t max_connections_per_address = 0;  // 0: as many as there may be.
   int32_t max_connection_calls_per_second = 2000;
+  int32_t max_connection_resets_per_second = 100;
   // A connection without calls is closed after the first, any after the second.
   absl::Duration max_connection_idle = absl::Minutes(10);
   absl::Duration max_connection_age = absl::InfiniteDuration();

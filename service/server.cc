@@ -101,8 +101,8 @@ absl::Status GrpcServer::Host(const std::vector<ModelToHost>& models) {
     models_.push_back(*std::move(hosted));
     parts.push_back(PartsOf(*models_.back()));
   }
-  service_ = std::make_unique<HocketService>(std::move(parts),
-                                             models.front().scheduler.block_tokens, &receives_);
+  service_ = std::make_unique<HocketService>(
+      std::move(parts), models.front().scheduler.block_tokens, &receives_, door_->left_calls());
   return absl::OkStatus();
 }
 

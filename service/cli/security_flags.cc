@@ -49,6 +49,11 @@ void SecurityFlags::AddLimits(CLI::App& app) {
       ->check(WholeNumber(1, 1'000'000))
       ->capture_default_str()
       ->type_name("N");
+  app.add_option("--max-connection-resets-per-second", settings_.max_connection_resets_per_second,
+                 "A connection on which more calls are reset, most of them at once, is ended")
+      ->check(WholeNumber(1, 1'000'000))
+      ->capture_default_str()
+      ->type_name("N");
   app.add_option("--max-connection-idle-seconds", max_idle_seconds_,
                  "A connection without calls is closed after this time; 0: never")
       ->check(Number(0, kMaxSeconds))

@@ -169,16 +169,18 @@ bool IsEndedFor(const RawClient& client, int calls, absl::Duration pause) {
 }
 
 TEST_F(ConnectionGateTest, AConnectionThatOpensCallsWithoutEndIsEnded) {
-  Start({.max_calls_per_second = 500});
+  ConnectionLimits limits;
+  limits.calls.max_calls_per_second = 500;
+  Start(limits);
   const RawClient neighbour(gate_->port());
   ASSERT_TRUE(neighbour.IsServed());
   const RawClient busy(gate_->port());
   EXPECT_FALSE(IsEndedFor(busy, 10, absl::Milliseconds(50))) << "200 calls a second are fine";
   EXPECT_TRUE(IsEndedFor(RawClient(gate_->port()), 50, absl::ZeroDuration()));
-  for (int i = 0; i < 1000 && gate_->ended_connections() == 0; ++i) {
+  for (int i = 0; i < 1000 && gate_->ended_connections(CallRateWatch::Excess::kCalls) == 0; ++i) {
     absl::SleepFor(absl::Milliseconds(10));
   }
-  EXPECT_EQ(gate_->ended_connections(), 1);
+  EXPECT_EQ(gate_->ended_connections(CallRateWatch::Excess::kCalls), 1);
   EXPECT_TRUE(OpenSoon(2));
 }
 
