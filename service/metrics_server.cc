@@ -1,22 +1,29 @@
 #include "service/metrics_server.h"
 
 #include <httplib.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <semaphore>
 #include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "service/steady_clock.h"
 
 namespace hocket {
 namespace {
 
 constexpr size_t kThreads = 8;
 constexpr size_t kMaxWaitingConnections = 64;  // For a thread; others wait in the kernel's backlog.
-// A connection occupies a thread while it is open, so it ends after one page: else a few scrapers
-// that keep theirs would make the probes wait.
-constexpr size_t kPagesPerConnection = 1;
-constexpr int kTimeoutSeconds = 1;
+// From when it has a thread: for the whole request, and from then on for the whole answer.
+constexpr absl::Duration kRequestTime = absl::Seconds(2);
+constexpr absl::Duration kAnswerTime = absl::Seconds(5);
 constexpr size_t kMaxBodyBytes = 4096;  // Nobody has reason to send one.
 
 constexpr char kText[] = "text/plain; charset=utf-8";
@@ -40,14 +47,88 @@ class BoundedPool final : public httplib::TaskQueue {
   httplib::ThreadPool pool_{kThreads};
 };
 
+// The library bounds each read and write, of which a client can ask for any number; this bounds
+// their sum.
+class TimedStream final : public httplib::Stream {
+ public:
+  explicit TimedStream(int socket) : socket_(socket) {}
+
+  bool is_readable() const override { return begin_ < end_ || Wait(POLLIN); }
+  bool is_writable() const override { return Wait(POLLOUT); }
+
+  ssize_t read(char* to, size_t size) override {
+    if (begin_ == end_) {
+      const ssize_t got = WhenReady(
+          POLLIN, [this] { return recv(socket_, buffer_, sizeof(buffer_), MSG_DONTWAIT); });
+      if (got <= 0) return got;
+      begin_ = 0;
+      end_ = static_cast<size_t>(got);
+    }
+    const size_t taken = std::min(size, end_ - begin_);
+    std::memcpy(to, buffer_ + begin_, taken);
+    begin_ += taken;
+    return static_cast<ssize_t>(taken);
+  }
+
+  ssize_t write(const char* from, size_t size) override {
+    if (!std::exchange(answers_, true)) deadline_ = SteadyNow() + kAnswerTime;
+    return WhenReady(POLLOUT, [this, from, size] {
+      return send(socket_, from, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+    });
+  }
+
+  void get_remote_ip_and_port(std::string&, int&) const override {}  // Nobody asks.
+  void get_local_ip_and_port(std::string&, int&) const override {}
+  int socket() const override { return socket_; }
+
+ private:
+  bool Wait(int16_t event) const {
+    while (true) {
+      const absl::Duration left = deadline_ - SteadyNow();
+      if (left <= absl::ZeroDuration()) return false;
+      pollfd ready = {.fd = socket_, .events = event, .revents = 0};
+      const int count = poll(&ready, 1, static_cast<int>(absl::ToInt64Milliseconds(left)) + 1);
+      if (count > 0) return true;
+      if (count < 0 && errno != EINTR) return false;
+    }
+  }
+
+  template <typename Transfer>
+  ssize_t WhenReady(int16_t event, const Transfer& transfer) const {
+    while (Wait(event)) {
+      const ssize_t moved = transfer();
+      if (moved >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)) return moved;
+    }
+    return -1;
+  }
+
+  const int socket_;
+  absl::Time deadline_ = SteadyNow() + kRequestTime;
+  bool answers_ = false;
+  char buffer_[4096];
+  size_t begin_ = 0;  // What of the buffer has not been read yet.
+  size_t end_ = 0;
+};
+
+// A connection occupies a thread while it is open, so it ends after one page: else a few scrapers
+// that keep theirs would make the probes wait.
+class TimedHttpServer final : public httplib::Server {
+ private:
+  bool process_and_close_socket(int socket) override {
+    bool closed = false;
+    TimedStream stream(socket);
+    const bool answered =
+        process_request(stream, /*close_connection=*/true, closed, /*setup_request=*/nullptr);
+    shutdown(socket, SHUT_RDWR);
+    close(socket);
+    return answered;
+  }
+};
+
 class HttplibServer final : public MetricsServer {
  public:
   explicit HttplibServer(PageSources sources) : sources_(std::move(sources)) {
     server_.new_task_queue = [] { return new BoundedPool(); };
-    server_.set_read_timeout(kTimeoutSeconds);
-    server_.set_write_timeout(kTimeoutSeconds);
-    server_.set_keep_alive_timeout(kTimeoutSeconds);
-    server_.set_keep_alive_max_count(kPagesPerConnection);
     server_.set_payload_max_length(kMaxBodyBytes);
     // The library's default shares a port between processes, and then a port taken is not seen.
     server_.set_socket_options([](socket_t socket) {
@@ -114,7 +195,7 @@ class HttplibServer final : public MetricsServer {
   }
 
   const PageSources sources_;
-  httplib::Server server_;
+  TimedHttpServer server_;
   int32_t port_ = -1;
   std::thread thread_;
 };
