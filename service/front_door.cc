@@ -19,6 +19,9 @@ namespace {
 
 // From the connection to the end of the TLS handshake and HTTP/2's settings.
 constexpr int kHandshakeTimeoutMs = 10'000;
+// Only gRPC's own services, reflection and channelz, have a thread for each call. With more of
+// them a call is RESOURCE_EXHAUSTED.
+constexpr int kMaxThreadsOfCalls = 32;
 
 int MillisecondsOrNever(absl::Duration duration) {
   const int64_t never = std::numeric_limits<int>::max();
@@ -105,6 +108,7 @@ void FrontDoor::Register(grpc::ServerBuilder& builder) {
                              MillisecondsOrNever(settings_.max_connection_age));
   grpc::ResourceQuota quota("hocket");
   quota.Resize(static_cast<size_t>(settings_.max_buffer_bytes));
+  quota.SetMaxThreads(kMaxThreadsOfCalls);
   builder.SetResourceQuota(quota);
 }
 

@@ -4,7 +4,6 @@
 #include <grpcpp/ext/channelz_service_plugin.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
-#include <grpcpp/health_check_service_interface.h>
 #include <prometheus/registry.h>
 #include <spdlog/spdlog.h>
 
@@ -17,6 +16,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "service/front_door.h"
+#include "service/health_service.h"
 #include "service/health_watch.h"
 #include "service/hocket_service.h"
 #include "service/hosted_model.h"
@@ -24,6 +24,7 @@
 #include "service/metrics_page.h"
 #include "service/metrics_server.h"
 #include "service/receive_watch.h"
+#include "service/reflection_limit.h"
 #include "service/server_metrics.h"
 #include "service/session_registry.h"
 #include "service/without_reflection.h"
@@ -78,6 +79,7 @@ class GrpcServer final : public Server {
   std::vector<std::unique_ptr<HostedModel>> models_;
   TextPool text_pool_;
   std::unique_ptr<HocketService> service_;
+  std::unique_ptr<HealthService> health_service_;
   std::unique_ptr<grpc::Server> grpc_;
   std::unique_ptr<HealthWatch> health_;
   std::unique_ptr<MetricsServer> pages_;
@@ -122,7 +124,6 @@ absl::Status GrpcServer::Listen() {
   static std::once_flag plugins;
   std::call_once(plugins, [this] {
     gpr_set_log_function(&LogGrpc);
-    grpc::EnableDefaultHealthCheckService(true);
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();
     if (settings_.channelz) grpc::channelz::experimental::InitChannelzService();
   });
@@ -131,6 +132,11 @@ absl::Status GrpcServer::Listen() {
   const bool open_to_all = settings_.security.api_keys_file.empty();
   if (!settings_.reflection.value_or(open_to_all)) builder.SetOption(WithoutReflection());
   builder.RegisterService(service_.get());
+  health_service_ = std::make_unique<HealthService>(&receives_, door_->left_calls());
+  builder.RegisterService(health_service_.get());
+  std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;
+  interceptors.push_back(std::make_unique<ReflectionLimit>(&receives_));
+  builder.experimental().SetInterceptorCreators(std::move(interceptors));
   builder.SetMaxReceiveMessageSize(settings_.max_message_bytes);
   builder.SetMaxSendMessageSize(-1);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, settings_.max_concurrent_streams);
@@ -152,12 +158,9 @@ absl::Status GrpcServer::Listen() {
 void GrpcServer::WatchHealth() {
   std::vector<WatchedModel> watched;
   for (const auto& model : models_) watched.push_back(model->Watched());
-  grpc::HealthCheckServiceInterface* service = grpc_->GetHealthCheckService();
   health_ = std::make_unique<HealthWatch>(
       settings_.health, std::move(watched),
-      [service](const std::string& name, bool serving) {
-        service->SetServingStatus(name, serving);
-      },
+      [this](const std::string& name, bool serving) { health_service_->SetServing(name, serving); },
       [this] { load_.Sample(); });
   health_->Look();  // So that each name is known to the first who asks.
   health_->Start();

@@ -9,7 +9,7 @@ import pytest
 from error_details import Unsent, failure
 from generation import generate_request
 from metrics_page import read
-from raw_http2 import DATA, END_STREAM, HEADERS, HalfMessage, RawConnection, call_headers, frame
+from raw_http2 import DATA, END_STREAM, HEADERS, RST_STREAM, HalfMessage, RawConnection, call_headers, frame
 from server_process import ServerProcess
 from test_security import eventually, resident_mib
 
@@ -20,6 +20,7 @@ from hocket.v1 import hocket_pb2_grpc
 LIMIT_S = 2
 METHODS = ("Generate", "StreamGenerate", "Score", "Embed", "Tokenize", "Detokenize", "Cancel", "ListRequests",
            "ListModels", "GetModel")
+HEALTH = ("Check", "Watch")
 
 
 @pytest.fixture(scope="module")
@@ -51,19 +52,20 @@ def test_a_message_that_does_not_come_ends_its_call_whatever_the_method(hasty, s
     ends = {}
     with grpc.insecure_channel(hasty.target) as channel:
         def end_of(method):
-            ends[method] = silent_call(channel, f"/hocket.v1.Hocket/{method}")
-        threads = [threading.Thread(target=end_of, args=(method,)) for method in METHODS]
+            service = "grpc.health.v1.Health" if method in HEALTH else "hocket.v1.Hocket"
+            ends[method] = silent_call(channel, f"/{service}/{method}")
+        threads = [threading.Thread(target=end_of, args=(method,)) for method in METHODS + HEALTH]
         for thread in threads:
             thread.start()
         while any(thread.is_alive() for thread in threads):
             assert stub.Generate(short(), timeout=5).choices
-        assert ends.keys() == set(METHODS)
+        assert ends.keys() == set(METHODS + HEALTH)
     for method, (seen, took) in ends.items():
         assert (seen.reason, seen.code) == ("SLOW_SENDER", "RESOURCE_EXHAUSTED"), method
         assert "not whole after 2s" in seen.message
         assert LIMIT_S <= took < LIMIT_S + 3, method
     page = read(hasty)
-    assert page.value("hocket_slow_senders_total") == slow_before + len(METHODS)
+    assert page.value("hocket_slow_senders_total") == slow_before + len(METHODS + HEALTH)
     assert page.value("hocket_request_errors_total", model="", reason="SLOW_SENDER") >= len(METHODS)
     assert sum("SLOW_SENDER" in line for line in hasty.log) >= len(METHODS)
 
@@ -126,6 +128,28 @@ def test_a_call_that_is_given_up_before_its_message_leaves_no_trace(hasty):
     time.sleep(LIMIT_S + 1)
     assert read(hasty).value("hocket_slow_senders_total") == slow
     assert not [line for line in hasty.log[logged:] if "request" in line]
+
+
+def test_reflection_calls_without_messages_hold_few_threads_and_not_for_long(hasty):
+    path, listing = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", b"\x3a\x00"
+
+    def lists(channel):
+        return b"hocket.v1.Hocket" in next(channel.stream_stream(path)(iter([listing]), timeout=5))
+    with RawConnection(hasty.target) as silent, grpc.insecure_channel(hasty.target) as channel:
+        assert lists(channel)
+        before = read(hasty).value("process_threads")
+        silent.greet()
+        for stream in range(1, 200, 2):
+            silent.call(stream, path)
+        begin, ended, most = time.monotonic(), set(), 0
+        while len(ended) < 100 and time.monotonic() < begin + LIMIT_S + 5:
+            for kind, flags, stream, _ in silent.frames(0.1):
+                if kind == RST_STREAM or (kind == HEADERS and flags & END_STREAM):
+                    ended.add(stream)
+            most = max(most, read(hasty).value("process_threads") - before)
+        assert len(ended) == 100
+        assert 10 < most < 40
+        assert lists(channel)
 
 
 def test_headers_that_do_not_end_are_ended_with_their_connection(hasty):
