@@ -241,6 +241,9 @@ void ConnectionGate::Forget(int watched) {
   const auto peer = by_peer_.find(found->second.peer);
   if (--peer->second == 0) by_peer_.erase(peer);
   left_calls_.Close(found->second.calls.peer());
+  // Closing is not enough while gRPC has the connection's other descriptor: its next event would
+  // come under this number, which by then may be another connection's.
+  epoll_ctl(epoll_.number(), EPOLL_CTL_DEL, watched, nullptr);
   connections_.erase(found);
   --open_connections_;
 }

@@ -197,7 +197,7 @@ TEST_F(ConnectionGateTest, AfterManyConnectionsNoDescriptorIsLeft) {
     std::vector<std::unique_ptr<RawClient>> clients;
     for (int i = 0; i < 100; ++i) clients.push_back(std::make_unique<RawClient>(gate_->port()));
     for (const auto& client : clients) ASSERT_TRUE(client->IsServed());
-    EXPECT_TRUE(OpenSoon(100));
+    EXPECT_TRUE(OpenSoon(100)) << gate_->open_connections() << " in round " << round;
     clients.clear();
     ASSERT_TRUE(OpenSoon(0));
   }
