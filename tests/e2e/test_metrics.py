@@ -145,9 +145,9 @@ def test_a_request_is_seen_running_by_its_class(own, own_stub):
     assert page.value("vllm:num_requests_running") == 1 and page.value("vllm:num_requests_waiting") == 0
     assert 0 < page.value("vllm:kv_cache_usage_perc") <= 1
     stream.cancel()
-    page = settled(own, "hocket_requests_running", 0)
+    settled(own, "hocket_requests_running", 0)
+    page = settled(own, "hocket_request_errors_total", 1, reason="CANCELLED")  # Told last.
     assert page.value("hocket_finish_reasons_total", reason="cancelled") == 1
-    assert page.value("hocket_request_errors_total", reason="CANCELLED") == 1
     assert page.value("vllm:request_success_total", finished_reason="abort") == 1
 
 
