@@ -30,6 +30,8 @@ class TwoModelsTest : public ServerTest {
                                    grpc::InsecureChannelCredentials());
     stub_ = v1::Hocket::NewStub(channel_);
   }
+  // An engine may still be in its executor, which goes before the fixture's server does.
+  void TearDown() override { server_.reset(); }
 
   v1::GenerateRequest RequestTo(const std::string& model, int32_t max_new_tokens) {
     v1::GenerateRequest request = RequestOf("once", max_new_tokens);
