@@ -23,7 +23,7 @@ def test_stream_starts_deltas_and_finishes(stub):
     assert result.started.settings.sampling.seed == 3
     assert result.started.settings.sampling.HasField("top_p")
     assert result.started.prompt_tokens == result.finished.usage.prompt_tokens > 0
-    assert result.deltas > 5
+    assert result.deltas > 1  # How many depends on how fast the client reads: late ones are joined.
     assert len(result.token_ids) == result.finished.usage.generated_tokens <= 40
     assert result.finished.timings.decode.ToNanoseconds() > 0
     assert result.text.strip()
