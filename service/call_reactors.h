@@ -14,6 +14,16 @@ namespace hocket {
 // What to call Finish with, at once: sets the trailers that belong to the status.
 grpc::Status EndOf(const absl::Status& status, grpc::CallbackServerContext* context);
 
+// A stream that ends before it begins.
+template <typename Response>
+class RefusedStream final : public grpc::ServerWriteReactor<Response> {
+ public:
+  RefusedStream(const absl::Status& status, grpc::CallbackServerContext* context) {
+    this->Finish(EndOf(status, context));
+  }
+  void OnDone() override { delete this; }
+};
+
 grpc::ServerWriteReactor<v1::StreamGenerateResponse>* StartStreamGenerate(
     const CallParts& parts, Caller caller, grpc::CallbackServerContext* context,
     const v1::GenerateRequest* request);

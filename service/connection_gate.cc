@@ -226,7 +226,7 @@ void ConnectionGate::EndThoseWithTooManyCalls() {
     const bool resets = offender.excess == CallRateWatch::Excess::kResets;
     ++(resets ? ended_for_resets_ : ended_for_calls_);
     LogEvent("connection_ended")
-        .Text("peer", PeerName(offender.descriptor))
+        .Text("peer", connections_.at(offender.descriptor).calls.peer())
         .Text("because", resets ? "it resets calls faster than --max-connection-resets-per-second"
                                 : "it opens calls faster than --max-connection-calls-per-second")
         .Write(LogEvent::Level::kWarning);

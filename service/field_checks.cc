@@ -48,6 +48,14 @@ absl::Status CheckFloat(absl::string_view path, double value, double low, double
                                        high, unbounded ? ")" : "]"));
 }
 
+absl::Status CheckSeconds(absl::string_view path, absl::Duration value, absl::Duration low,
+                          absl::Duration high) {
+  if (value >= low && value <= high) return absl::OkStatus();
+  return FieldError(
+      path, absl::StrCat(absl::ToDoubleSeconds(value), " is out of range [",
+                         absl::ToDoubleSeconds(low), ", ", absl::ToDoubleSeconds(high), "]"));
+}
+
 absl::Status CheckCount(absl::string_view path, int64_t count, int64_t limit, ErrorReason reason) {
   if (count <= limit) return absl::OkStatus();
   return FieldError(path, absl::StrCat(count, " entries are more than the limit of ", limit),

@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "google/protobuf/repeated_field.h"
 #include "service/error_reasons.h"
@@ -34,6 +35,10 @@ absl::Status CheckInt(absl::string_view path, int64_t value, int64_t low, int64_
 // `low_open`: low itself is not allowed. NaN and infinities never are.
 absl::Status CheckFloat(absl::string_view path, double value, double low, double high,
                         bool low_open = false);
+
+// A time, told in seconds.
+absl::Status CheckSeconds(absl::string_view path, absl::Duration value, absl::Duration low,
+                          absl::Duration high = absl::InfiniteDuration());
 
 // At most `limit` entries.
 absl::Status CheckCount(absl::string_view path, int64_t count, int64_t limit,

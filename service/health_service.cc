@@ -17,12 +17,6 @@ using grpc::health::v1::HealthCheckResponse;
 constexpr int kCheck = 0;
 constexpr int kWatch = 1;
 
-class RefusedWatch final : public grpc::ServerWriteReactor<HealthCheckResponse> {
- public:
-  explicit RefusedWatch(const grpc::Status& status) { Finish(status); }
-  void OnDone() override { delete this; }
-};
-
 }  // namespace
 
 // One client that hears of each change; of several while a message is on its way, the last.
@@ -95,18 +89,16 @@ HealthService::HealthService(ReceiveWatch* receives, LeftCalls* left_calls) {
              const ReceivedCheck* request) -> grpc::ServerWriteReactor<HealthCheckResponse>* {
     if (request->status.ok()) return Watch(context, &request->message);
     // It deletes itself when gRPC is done with it.
-    return std::make_unique<RefusedWatch>(EndOf(request->status, context)).release();
+    return std::make_unique<RefusedStream<HealthCheckResponse>>(request->status, context).release();
   };
   using CheckHandler = grpc::internal::CallbackUnaryHandler<ReceivedCheck, HealthCheckResponse>;
   using WatchHandler =
       grpc::internal::CallbackServerStreamingHandler<ReceivedCheck, HealthCheckResponse>;
-  const auto serve = [&](int index, std::unique_ptr<grpc::internal::MethodHandler> answer) {
-    auto receiving = std::make_unique<ReceivingHandler<HealthCheckRequest>>(receives, left_calls,
-                                                                            std::move(answer));
-    MarkMethodStreamed(index, receiving.release());  // gRPC owns it.
-  };
-  serve(kCheck, std::make_unique<CheckHandler>(check));
-  serve(kWatch, std::make_unique<WatchHandler>(watch));
+  // gRPC owns them.
+  MarkMethodStreamed(
+      kCheck, Receiving<HealthCheckRequest, CheckHandler>(receives, left_calls, check).release());
+  MarkMethodStreamed(
+      kWatch, Receiving<HealthCheckRequest, WatchHandler>(receives, left_calls, watch).release());
 }
 
 HealthService::Status HealthService::StatusOf(const std::string& service) const {

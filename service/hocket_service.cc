@@ -59,14 +59,6 @@ void LogRefused(absl::string_view method, const grpc::CallbackServerContext& con
   LogRequest(record);
 }
 
-// A stream that ends before it begins.
-template <typename Response>
-class RefusedStream final : public grpc::ServerWriteReactor<Response> {
- public:
-  explicit RefusedStream(const grpc::Status& status) { this->Finish(status); }
-  void OnDone() override { delete this; }
-};
-
 int MethodIndex(const char* name) {
   const auto* service =
       google::protobuf::DescriptorPool::generated_pool()->FindServiceByName("hocket.v1.Hocket");
@@ -113,9 +105,9 @@ void HocketService::Serve(const char* name,
                                 : End(name, context, request->status);
   };
   using Handler = grpc::internal::CallbackUnaryHandler<Received<Request>, Response>;
-  auto receiving = std::make_unique<ReceivingHandler<Request>>(receives_, left_calls_,
-                                                               std::make_unique<Handler>(handle));
-  MarkMethodStreamed(MethodIndex(name), receiving.release());  // gRPC owns it.
+  // gRPC owns it.
+  MarkMethodStreamed(MethodIndex(name),
+                     Receiving<Request, Handler>(receives_, left_calls_, handle).release());
 }
 
 template <typename Request, typename Response>
@@ -129,9 +121,9 @@ void HocketService::Serve(const char* name,
     return EndStream<Response>(name, context, request->status);
   };
   using Handler = grpc::internal::CallbackServerStreamingHandler<Received<Request>, Response>;
-  auto receiving = std::make_unique<ReceivingHandler<Request>>(receives_, left_calls_,
-                                                               std::make_unique<Handler>(handle));
-  MarkMethodStreamed(MethodIndex(name), receiving.release());  // gRPC owns it.
+  // gRPC owns it.
+  MarkMethodStreamed(MethodIndex(name),
+                     Receiving<Request, Handler>(receives_, left_calls_, handle).release());
 }
 
 template <typename Response>
@@ -141,7 +133,7 @@ grpc::ServerWriteReactor<Response>* HocketService::EndStream(absl::string_view m
   shared().server_metrics->CountCall(method, status);
   LogRefused(method, *context, status);
   // It deletes itself when gRPC is done with it.
-  return std::make_unique<RefusedStream<Response>>(EndOf(status, context)).release();
+  return std::make_unique<RefusedStream<Response>>(status, context).release();
 }
 
 absl::StatusOr<const HocketService::ServedModel*> HocketService::FindModel(

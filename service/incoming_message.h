@@ -106,6 +106,14 @@ class ReceivingHandler final : public grpc::internal::MethodHandler {
   const std::unique_ptr<grpc::internal::MethodHandler> answer_;
 };
 
+// `Handler` is gRPC's for such a method, and made of `method`.
+template <typename Request, typename Handler, typename Method>
+std::unique_ptr<grpc::internal::MethodHandler> Receiving(ReceiveWatch* watch, LeftCalls* left_calls,
+                                                         Method method) {
+  return std::make_unique<ReceivingHandler<Request>>(watch, left_calls,
+                                                     std::make_unique<Handler>(std::move(method)));
+}
+
 }  // namespace hocket
 
 #endif  // HOCKET_SERVICE_INCOMING_MESSAGE_H_

@@ -15,12 +15,6 @@ constexpr int32_t kMaxConnections = 1 << 20;
 
 absl::Status Wrong(absl::string_view what) { return absl::InvalidArgumentError(what); }
 
-absl::Status CheckDuration(absl::string_view name, absl::Duration value) {
-  if (value >= kMinIdle) return absl::OkStatus();
-  return Wrong(absl::StrCat(name, ": ", absl::FormatDuration(value), " is less than ",
-                            absl::FormatDuration(kMinIdle)));
-}
-
 }  // namespace
 
 absl::Status SecuritySettings::Validate(const std::string& host) const {
@@ -44,8 +38,8 @@ absl::Status SecuritySettings::Validate(const std::string& host) const {
   status.Update(
       CheckInt("max_connection_resets_per_second", max_connection_resets_per_second, 1, 1'000'000));
   status.Update(CheckInt("max_buffer_bytes", max_buffer_bytes, kMinBufferBytes, int64_t{1} << 40));
-  status.Update(CheckDuration("max_connection_idle", max_connection_idle));
-  status.Update(CheckDuration("max_connection_age", max_connection_age));
+  status.Update(CheckSeconds("max_connection_idle_seconds", max_connection_idle, kMinIdle));
+  status.Update(CheckSeconds("max_connection_age_seconds", max_connection_age, kMinIdle));
   return status;
 }
 

@@ -5,6 +5,7 @@
 #include "service/field_checks.h"
 
 namespace hocket {
+
 absl::Status ServerSettings::Validate() const {
   if (host.empty()) return absl::InvalidArgumentError("host: is empty");
   absl::Status status = CheckInt("port", port, 0, 65535);
@@ -14,14 +15,9 @@ absl::Status ServerSettings::Validate() const {
   status.Update(CheckInt("max_concurrent_streams", max_concurrent_streams, 1, 1 << 20));
   status.Update(CheckInt("max_text_threads", max_text_threads, 1, 256));
   status.Update(CheckInt("max_queued_texts", max_queued_texts, 1, 1 << 20));
-  if (slow_sender < absl::Milliseconds(100) || slow_sender > absl::Hours(24)) {
-    status.Update(absl::InvalidArgumentError(
-        absl::StrCat("slow_sender_seconds: ", absl::ToDoubleSeconds(slow_sender),
-                     " is out of range [0.1, 86400]")));
-  }
-  if (drain < absl::ZeroDuration()) {
-    status.Update(absl::InvalidArgumentError("drain: is negative"));
-  }
+  status.Update(
+      CheckSeconds("slow_sender_seconds", slow_sender, absl::Milliseconds(100), absl::Hours(24)));
+  status.Update(CheckSeconds("drain_seconds", drain, absl::ZeroDuration()));
   status.Update(security.Validate(host));
   status.Update(sessions.Validate());
   status.Update(health.Validate());

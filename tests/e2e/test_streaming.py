@@ -18,13 +18,13 @@ from hocket.v1 import hocket_pb2
 def test_stream_starts_deltas_and_finishes(stub):
     result = fold(stub.StreamGenerate(generate_request(
         request_id="one", sampling={"temperature": 0.7, "seed": 3},
-        stopping={"max_new_tokens": 40})))
+        stopping={"max_new_tokens": 400})))
     assert result.started.request_id == "one"
     assert result.started.settings.sampling.seed == 3
     assert result.started.settings.sampling.HasField("top_p")
     assert result.started.prompt_tokens == result.finished.usage.prompt_tokens > 0
-    assert result.deltas > 1  # How many depends on how fast the client reads: late ones are joined.
-    assert len(result.token_ids) == result.finished.usage.generated_tokens <= 40
+    assert result.deltas > 5
+    assert len(result.token_ids) == result.finished.usage.generated_tokens <= 400
     assert result.finished.timings.decode.ToNanoseconds() > 0
     assert result.text.strip()
 
