@@ -6,6 +6,7 @@ import time
 import pytest
 
 from generation import fold, fold_choices, generate_request
+from raw_http2 import DATA, END_STREAM, HEADERS, RawConnection, frame
 from server_process import ServerProcess
 from test_lifecycle import await_idle
 
@@ -148,6 +149,22 @@ def test_a_deadline_takes_effect_within_a_step(slow, where):
     for call in others:
         call.result()
     await_idle(process)
+
+
+@pytest.mark.parametrize("hours", [2_000_000, 2_300_000, 99_999_999])
+def test_a_deadline_in_centuries_is_as_good_as_none(server, hours):
+    """Also one that has no place in 64 bits of nanoseconds, which end in 2262. Python's own client sends none."""
+    message = generate_request(stopping={"max_new_tokens": 2}).SerializeToString()
+    with RawConnection(server.target) as connection:
+        connection.greet()
+        connection.call(1, "/hocket.v1.Hocket/Generate", ("grpc-timeout", f"{hours}H"))
+        connection.send(frame(DATA, b"\0" + len(message).to_bytes(4, "big") + message, END_STREAM, 1))
+        kinds = []
+        for kind, flags, stream, _ in connection.frames(10):
+            kinds += [kind] if stream == 1 else []
+            if kind == HEADERS and flags & END_STREAM:
+                break
+        assert kinds == [HEADERS, DATA, HEADERS]
 
 
 def test_a_cancel_of_what_is_unknown_finds_nothing_and_harms_nobody(stub):
