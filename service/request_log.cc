@@ -3,6 +3,7 @@
 #include "absl/strings/str_cat.h"
 #include "service/answer.h"
 #include "service/error_reasons.h"
+#include "service/field_checks.h"
 #include "service/log_event.h"
 #include "service/status.h"
 
@@ -38,7 +39,8 @@ void AddFinish(LogEvent& event, const FinishedEvent& finished) {
 void LogRequest(const RequestRecord& record) {
   const bool failed = record.status.code() == absl::StatusCode::kInternal;
   LogEvent event("request");
-  AddText(event, "id", record.request_id);
+  AddText(event, "id",
+          record.request_id.substr(0, kMaxRequestIdBytes));  // What is longer is refused.
   event.Text("method", record.method);
   AddText(event, "model", record.model);
   AddText(event, "tenant", record.tenant);

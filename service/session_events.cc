@@ -126,8 +126,10 @@ void Session::SlimContext() {
   }
   auto slim = std::make_shared<AnswerContext>(*context_);
   ValidRequest& request = slim->request;
-  request.prompt =
-      std::make_shared<const std::vector<TokenId>>(1, context_->request.prompt->front());
+  if (!parts_.log_prompts) {
+    request.prompt =
+        std::make_shared<const std::vector<TokenId>>(1, context_->request.prompt->front());
+  }
   request.resumed = nullptr;
   auto spec = std::make_shared<GenerationSpec>();
   spec->output = request.spec->output;

@@ -155,11 +155,14 @@ def test_a_line_of_json_is_one_request_with_its_members():
 def test_prompts_are_logged_only_when_asked_for():
     with ServerProcess("--log-format", "json", "--log-prompts") as own:
         with grpc.insecure_channel(own.target) as channel:
-            answer = hocket_pb2_grpc.HocketStub(channel).Generate(
-                generate_request(text="A secret bear", stopping={"max_new_tokens": 5}))
+            answers = [hocket_pb2_grpc.HocketStub(channel).Generate(
+                generate_request(text="A secret bear", stopping={"max_new_tokens": 5}, **more))
+                for more in ({}, {"request_id": "kept"})]
         own.terminate()
         assert own.wait(30) == 0
     events = [json.loads(line) for line in own.log if line.startswith("{")]
     assert any(event["event"] == "prompts_logged" and event["level"] == "warning" for event in events)
-    logged, = [event for event in events if event["event"] == "request"]
-    assert "A secret bear" in logged["prompt"] and logged["answer"] == answer.choices[0].text
+    logged = [event for event in events if event["event"] == "request"]
+    assert len(logged) == len(answers)
+    for line, answer in zip(logged, answers):
+        assert "A secret bear" in line["prompt"] and line["answer"] == answer.choices[0].text
