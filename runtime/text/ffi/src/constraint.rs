@@ -58,16 +58,21 @@ impl GrammarVocabulary {
         let parser = self.factory.create_parser(grammar(kind, text)?);
         let matcher = Matcher::new(parser);
         if matcher.is_error() {
-            return Err(Failure::invalid(matcher.get_error().unwrap_or_default()));
+            return Err(Failure::invalid(plain(&matcher.get_error().unwrap_or_default())));
         }
         // A grammar whose first mask is too much work is refused here, not at its first token.
         let mut trial = matcher.deep_clone();
-        trial.compute_mask_or_eos().map_err(|error| Failure::invalid(error.to_string()))?;
+        trial.compute_mask_or_eos().map_err(|error| Failure::invalid(plain(&error.to_string())))?;
         if matcher.is_stopped() {
             return Err(Failure::invalid("only the empty text matches"));
         }
         Ok(Constraint { matcher })
     }
+}
+
+/// Without what the library appends for its own developers.
+fn plain(error: &str) -> String {
+    error.replace("<non-verbose/>", "").trim_end().to_owned()
 }
 
 fn grammar(kind: i32, text: &str) -> Outcome<TopLevelGrammar> {
@@ -84,7 +89,9 @@ fn grammar(kind: i32, text: &str) -> Outcome<TopLevelGrammar> {
                 .map_err(|error| Failure::invalid(format!("is not a list of texts: {error}")))?;
             let quoted: Vec<String> =
                 choices.iter().map(|choice| json!(choice).to_string()).collect();
-            Ok(TopLevelGrammar::from_lark(format!("start: {}", quoted.join(" | "))))
+            // One terminal: as rules, thousands of choices would be too many for the parser.
+            let choices = quoted.join(" | ");
+            Ok(TopLevelGrammar::from_lark(format!("start: CHOICE\nCHOICE: {choices}")))
         }
         LARK => Ok(TopLevelGrammar::from_lark(text.to_owned())),
         other => Err(Failure::invalid(format!("{other} is not a kind of constraint"))),
@@ -117,7 +124,7 @@ impl Constraint {
         let mask = self
             .matcher
             .compute_mask_or_eos()
-            .map_err(|error| Failure::invalid(error.to_string()))?;
+            .map_err(|error| Failure::invalid(plain(&error.to_string())))?;
         let found = mask.as_slice();
         let shared = found.len().min(words.len());
         words[..shared].copy_from_slice(&found[..shared]);
@@ -128,9 +135,9 @@ impl Constraint {
     /// Whether the text is complete now: nothing may follow.
     pub fn accept(&mut self, token: i32) -> Outcome<bool> {
         let id = u32::try_from(token).map_err(|_| Failure::invalid("the token is negative"))?;
-        self.matcher
-            .consume_token(id)
-            .map_err(|error| Failure::invalid(format!("token {token}: {error}")))?;
+        self.matcher.consume_token(id).map_err(|error| {
+            Failure::invalid(format!("token {token}: {}", plain(&error.to_string())))
+        })?;
         Ok(self.matcher.is_stopped())
     }
 }

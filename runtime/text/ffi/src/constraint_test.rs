@@ -74,6 +74,18 @@ fn regular_expressions_match_the_whole_text() {
 }
 
 #[test]
+fn choices_may_be_thousands_and_begin_alike() {
+    let names: Vec<String> = (0..4096).map(|i| format!("product-{i}")).collect();
+    let choices = serde_json::to_string(&names).unwrap();
+    for text in ["product-0", "product-40", "product-409", "product-4095"] {
+        assert!(matches(CHOICES, &choices, text), "{text}");
+    }
+    for text in ["product-", "product-4096", "product-40950", "product"] {
+        assert!(!matches(CHOICES, &choices, text), "{text}");
+    }
+}
+
+#[test]
 fn choices_are_texts_whatever_they_hold() {
     let choices = r#"["yes", "no", "say \"é\"\n"]"#;
     assert!(matches(CHOICES, choices, "yes"));
@@ -122,8 +134,8 @@ fn what_is_too_complex_is_refused() {
     assert!(error(JSON_SCHEMA, &"[".repeat(10_000)).contains("recursion limit"));
     let mut limited = vocabulary();
     limited.factory.limits_mut().max_grammar_size = 20;
-    let words: Vec<String> = (0..50).map(|i| format!("word{i}")).collect();
-    let failure = limited.compile(CHOICES, &json!(words).to_string()).err();
+    let words: Vec<String> = (0..50).map(|i| format!("\"word{i}\"")).collect();
+    let failure = limited.compile(LARK, &format!("start: {}", words.join(" | "))).err();
     assert!(failure.is_some());
 }
 
