@@ -1,6 +1,8 @@
 #include "runtime/model/model_weights.h"
 
 #include <algorithm>
+#include <atomic>
+#include <bit>
 #include <filesystem>
 #include <optional>
 #include <utility>
@@ -44,6 +46,16 @@ struct PlannedMatrix {
 QuantizedFormat FormatOf(Precision precision) {
   if (precision == Precision::kInt8) return {QuantizedFormat::Kind::kInt8, 0};
   return {QuantizedFormat::Kind::kInt4, precision == Precision::kInt4 ? 32 : 128};
+}
+
+// By their exponents, for comparisons of floats do not become vectors.
+bool AllFinite(const float* values, int64_t count) {
+  constexpr uint32_t kExponent = 0x7f800000;
+  uint32_t wrong = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    wrong |= (std::bit_cast<uint32_t>(values[i]) & kExponent) == kExponent;
+  }
+  return wrong == 0;
 }
 
 class Loader {
@@ -180,7 +192,7 @@ class Loader {
   absl::Status PackFloats(const PlannedMatrix& matrix, FloatMatrixContext& context);
   absl::Status LoadQuantized();
   absl::Status Quantize();
-  void QuantizeMatrix(const PlannedMatrix& matrix, std::byte* packed);
+  absl::Status QuantizeMatrix(const PlannedMatrix& matrix, std::byte* packed);
   absl::Status Open(const std::byte* packed);
   std::optional<WeightCache> Cache() const;
   void Store(const WeightCache& cache);
@@ -296,7 +308,9 @@ absl::Status Loader::Quantize() {
   scratch_ = *std::move(scratch);
   for (const PlannedMatrix& matrix : matrices_) {
     if (!IsQuantized(matrix.precision)) continue;
-    QuantizeMatrix(matrix, weights_.packed.As<std::byte>() + matrix.offset);
+    const absl::Status status =
+        QuantizeMatrix(matrix, weights_.packed.As<std::byte>() + matrix.offset);
+    if (!status.ok()) return status;
   }
   scratch_ = AlignedBuffer();
   Note(absl::StrFormat("weights quantized to %s in %.1f s on %d threads",
@@ -305,7 +319,8 @@ absl::Status Loader::Quantize() {
   return absl::OkStatus();
 }
 
-void Loader::QuantizeMatrix(const PlannedMatrix& matrix, std::byte* packed) {
+absl::Status Loader::QuantizeMatrix(const PlannedMatrix& matrix, std::byte* packed) {
+  std::atomic<int64_t> wrong_output = -1;
   const QuantizedFormat format = FormatOf(matrix.precision);
   const int64_t units = QuantizedMatrix::Units(matrix.shape);
   const int64_t half = matrix.shape.gated ? matrix.shape.outputs / 2 : 0;
@@ -321,9 +336,18 @@ void Loader::QuantizeMatrix(const PlannedMatrix& matrix, std::byte* packed) {
       member.ForEach(count, [&](int64_t i) {
         QuantizedMatrix::PackUnit(
             matrix.shape, format, first + i,
-            [&](int64_t output, float* row) { matrix.rows.Read(output, row); }, packed, scratch);
+            [&](int64_t output, float* row) {
+              matrix.rows.Read(output, row);
+              if (!AllFinite(row, matrix.shape.inputs)) wrong_output = output;
+            },
+            packed, scratch);
       });
     });
+    if (wrong_output >= 0) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(settings_.model_dir, ": the tensor \"", matrix.rows.NameOf(wrong_output),
+                       "\" holds a NaN or an infinity, which quantization would hide"));
+    }
     const int64_t begin = first * QuantizedMatrix::kUnitColumns;
     const int64_t end = std::min(columns, (first + count) * QuantizedMatrix::kUnitColumns);
     matrix.rows.Release(begin, end);
@@ -331,6 +355,7 @@ void Loader::QuantizeMatrix(const PlannedMatrix& matrix, std::byte* packed) {
     elements_done_ += (end - begin) * (half > 0 ? 2 : 1) * matrix.shape.inputs;
     Report(kQuantizing, static_cast<double>(elements_done_) / static_cast<double>(elements_));
   }
+  return absl::OkStatus();
 }
 
 absl::Status Loader::Open(const std::byte* packed) {

@@ -14,6 +14,7 @@ absl::StatusOr<OutputRows> OutputRows::Find(const Checkpoint& checkpoint,
   for (const NamedRows& part : parts) {
     auto view = checkpoint.Find(part.name, {part.outputs, inputs});
     if (!view.ok()) return view.status();
+    rows.names_.push_back(part.name);
     rows.parts_.push_back(*std::move(view));
     outputs += part.outputs;
     rows.ends_.push_back(outputs);

@@ -27,6 +27,9 @@ class OutputRows {
 
   int64_t outputs() const { return ends_.back(); }
 
+  // The tensor that an output's weights are in.
+  const std::string& NameOf(int64_t output) const { return names_[PartOf(output)]; }
+
   // The weights [inputs] of an output.
   void Read(int64_t output, float* row) const;
   void Read(int64_t output, Bf16* row) const;
@@ -39,6 +42,7 @@ class OutputRows {
   int64_t FirstOf(size_t part) const { return part == 0 ? 0 : ends_[part - 1]; }
 
   int64_t inputs_ = 0;
+  std::vector<std::string> names_;
   std::vector<TensorView> parts_;
   std::vector<int64_t> ends_;  // The output after each part's last.
 };

@@ -175,7 +175,8 @@ absl::StatusOr<CheckpointIdentity> IdentifyCheckpoint(const std::string& model_d
     const uint64_t tensors = HashTensors(file);
     absl::StrAppend(&contents, "tensors ", tensors, "\n");
     absl::StrAppend(&identity.text, "file ", fs::path(file.path()).filename().string(), ", ",
-                    info.st_size, " bytes of ", info.st_mtim.tv_sec, ", tensors ", tensors, "\n");
+                    info.st_size, " bytes of ", info.st_mtim.tv_sec, ".", info.st_mtim.tv_nsec,
+                    ", tensors ", tensors, "\n");
   }
   identity.contents = HashText(contents);
   return identity;

@@ -316,6 +316,24 @@ class CachedWeightsTest : public testing::Test {
     EXPECT_TRUE(loaded->weights.ok()) << loaded->weights.status();
     return loaded;
   }
+  // Changes the bytes of a tensor of the model's.
+  template <class F>
+  void Change(const char* tensor, F&& change) const {
+    const std::string path = model_ + "/model.safetensors";
+    std::string bytes;
+    {
+      const auto checkpoint = Checkpoint::Open(model_);
+      const TensorView& view = *checkpoint->files()[0].Find(tensor);
+      const auto file = MappedFile::Open(path);
+      bytes.assign(reinterpret_cast<const char*>(file->bytes().data()), file->bytes().size());
+      const size_t size = view.bytes.size();
+      const size_t at = bytes.find({reinterpret_cast<const char*>(view.bytes.data()), size});
+      ASSERT_NE(at, std::string::npos);
+      change(bytes.begin() + at, bytes.begin() + at + size);
+    }
+    std::ofstream(model_ + "/new", std::ios::binary) << bytes;
+    fs::rename(model_ + "/new", path);
+  }
   std::vector<fs::path> CacheFiles() const {
     std::vector<fs::path> files;
     if (!fs::exists(cache_)) return files;
@@ -365,25 +383,31 @@ TEST_F(CachedWeightsTest, ASmallModelGetsNoFileOfItsOwnAccord) {
 TEST_F(CachedWeightsTest, AChangedCheckpointIsQuantizedAnew) {
   LoadCached();
   const auto time = fs::last_write_time(model_ + "/model.safetensors");
-  {
-    // Another model of the same shape under the same time: the sampled page differs.
-    const auto checkpoint = Checkpoint::Open(model_);
-    const TensorView& view = *checkpoint->files()[0].Find("model.layers.0.self_attn.q_proj.weight");
-    const auto file = MappedFile::Open(model_ + "/model.safetensors");
-    std::string bytes(reinterpret_cast<const char*>(file->bytes().data()), file->bytes().size());
-    const std::string_view tensor(reinterpret_cast<const char*>(view.bytes.data()),
-                                  view.bytes.size());
-    const size_t at = bytes.find(tensor);
-    ASSERT_NE(at, std::string::npos);
-    std::rotate(bytes.begin() + at, bytes.begin() + at + 64, bytes.begin() + at + tensor.size());
-    std::ofstream(model_ + "/new", std::ios::binary) << bytes;
-    fs::rename(model_ + "/new", model_ + "/model.safetensors");
-    fs::last_write_time(model_ + "/model.safetensors", time);
-  }
+  // Another model of the same shape under the same time: the sampled page differs.
+  Change("model.layers.0.self_attn.q_proj.weight",
+         [](auto begin, auto end) { std::rotate(begin, begin + 64, end); });
+  fs::last_write_time(model_ + "/model.safetensors", time);
   const auto changed = LoadCached();
   EXPECT_FALSE(changed->weights->mapped);
   ExpectTheSameProducts(*changed->weights, *LoadUncached()->weights);
   EXPECT_TRUE(LoadCached()->weights->mapped);
+}
+
+TEST_F(CachedWeightsTest, ATensorWithANanOrAnInfinityIsNamedRatherThanRounded) {
+  constexpr char kTensor[] = "model.layers.1.mlp.up_proj.weight";
+  std::string whole;
+  Change(kTensor, [&](auto begin, auto end) { whole.assign(begin, end); });
+  for (const char* value : {"\xff\xff\xff\x7f", "\x80\x7f\x80\x7f", "\x80\xff\x80\xff"}) {
+    Change(kTensor, [&](auto begin, auto end) {
+      std::copy_n(value, 4, std::copy(whole.begin(), whole.end(), begin) - (end - begin) / 2);
+    });
+    for (const Precision precision : {Precision::kInt8, Precision::kInt4}) {
+      const auto loaded = Load(model_, Uncached(precision));
+      EXPECT_TRUE(absl::IsInvalidArgument(loaded->weights.status()));
+      EXPECT_TRUE(absl::StrContains(loaded->weights.status().message(), kTensor))
+          << loaded->weights.status();
+    }
+  }
 }
 
 TEST_F(CachedWeightsTest, ADamagedFileIsMadeAgain) {

@@ -116,6 +116,11 @@ TEST_F(WeightCacheTest, AHeaderThatClaimsToBeShorterThanItsFieldsIsNotUsed) {
   }
 }
 
+TEST_F(WeightCacheTest, APipeInItsPlaceIsNotWaitedFor) {
+  ASSERT_EQ(mkfifo(path_.c_str(), 0600), 0);
+  EXPECT_EQ(FindError(Cache(), 64).message(), path_ + ": not a regular file");
+}
+
 TEST_F(WeightCacheTest, ADamagedByteIsNoticedWhereverItIs) {
   const size_t size = 12288;
   Store(SomeBytes(size, 4));
