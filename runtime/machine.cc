@@ -141,6 +141,16 @@ int64_t ProcessResidentBytes() {
   return resident_pages * sysconf(_SC_PAGESIZE);
 }
 
+int64_t ProgramBytes() {
+  static const int64_t bytes = [] {
+    std::ifstream file("/proc/self/statm");
+    int64_t size_pages = 0, resident_pages = 0, file_pages = 0;
+    if (!(file >> size_pages >> resident_pages >> file_pages)) return int64_t{0};
+    return file_pages * sysconf(_SC_PAGESIZE);
+  }();
+  return bytes;
+}
+
 int32_t AvailableThreads() {
   cpu_set_t mask;
   CPU_ZERO(&mask);

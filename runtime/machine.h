@@ -19,6 +19,10 @@ int64_t AvailableMemoryBytes(const std::string& root = "");
 // Memory of this process that is resident now.
 int64_t ProcessResidentBytes();
 
+// What of the program's own files was resident at the first call, in the first model's load: its
+// cgroup counts that among the cached files, but it cannot be had.
+int64_t ProgramBytes();
+
 // Threads worth running: the affinity mask's size, at most the quota rounded up; at least 1.
 int32_t AvailableThreads();
 

@@ -66,8 +66,8 @@ class DecoderImpl : public Decoder {
   absl::Status Prepare(const RuntimeSettings& settings) {
     omp_set_num_threads(info_.threads);
     info_.process_bytes = ProcessResidentBytes();
-    info_.available_memory_bytes =
-        std::max<int64_t>(0, AvailableMemoryBytes() - settings.shared_memory.promised_bytes);
+    info_.available_memory_bytes = std::max<int64_t>(
+        0, AvailableMemoryBytes() - ProgramBytes() - settings.shared_memory.promised_bytes);
     absl::Status status = LoadWeights(settings);
     if (status.ok()) status = CreatePass(settings);
     if (status.ok()) status = AllocateCache(settings);
