@@ -19,9 +19,11 @@
 namespace hocket {
 namespace {
 
-constexpr size_t kThreads = 8;
+constexpr size_t kThreads = 32;
 constexpr size_t kMaxWaitingConnections = 64;  // For a thread; others wait in the kernel's backlog.
-// From when it has a thread: for the whole request, and from then on for the whole answer.
+// From when it has a thread: for the request's first byte, from there for the rest of it, and from
+// then on for the whole answer.
+constexpr absl::Duration kSilence = absl::Seconds(1);
 constexpr absl::Duration kRequestTime = absl::Seconds(2);
 constexpr absl::Duration kAnswerTime = absl::Seconds(5);
 constexpr size_t kMaxBodyBytes = 4096;  // Nobody has reason to send one.
@@ -61,6 +63,7 @@ class TimedStream final : public httplib::Stream {
       const ssize_t got = WhenReady(
           POLLIN, [this] { return recv(socket_, buffer_, sizeof(buffer_), MSG_DONTWAIT); });
       if (got <= 0) return got;
+      if (!std::exchange(begun_, true)) deadline_ = SteadyNow() + kRequestTime;
       begin_ = 0;
       end_ = static_cast<size_t>(got);
     }
@@ -103,7 +106,8 @@ class TimedStream final : public httplib::Stream {
   }
 
   const int socket_;
-  absl::Time deadline_ = SteadyNow() + kRequestTime;
+  absl::Time deadline_ = SteadyNow() + kSilence;
+  bool begun_ = false;
   bool answers_ = false;
   char buffer_[4096];
   size_t begin_ = 0;  // What of the buffer has not been read yet.

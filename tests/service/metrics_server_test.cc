@@ -18,7 +18,8 @@ namespace hocket {
 namespace {
 
 // More than the server has threads.
-constexpr int kClients = 12;
+constexpr int kClients = 40;
+constexpr size_t kPageBytes = 16 << 20;
 
 Descriptor Connect(int32_t port) {
   Descriptor socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
@@ -52,7 +53,7 @@ class MetricsServerTest : public testing::Test {
  protected:
   void SetUp() override {
     PageSources sources;
-    sources.metrics = [] { return std::string(32 << 20, 'x'); };
+    sources.metrics = [] { return std::string(kPageBytes, 'x'); };
     sources.healthy = sources.ready = [] { return absl::OkStatus(); };
     auto server = MetricsServer::Start("127.0.0.1", 0, std::move(sources));
     ASSERT_TRUE(server.ok()) << server.status();
@@ -91,9 +92,16 @@ TEST_F(MetricsServerTest, ARequestThatComesByteByByteHoldsNoThreadForLong) {
   EXPECT_LT(Probe(), absl::Seconds(1));
 }
 
+TEST_F(MetricsServerTest, ConnectionsThatStaySilentDelayAProbeLittle) {
+  std::vector<Descriptor> clients;
+  for (int i = 0; i < 2 * kClients; ++i) clients.push_back(Connect(server_->port()));
+  absl::SleepFor(absl::Milliseconds(100));
+  EXPECT_LT(Probe(), absl::Seconds(4));  // Three times a silence, and some.
+}
+
 TEST_F(MetricsServerTest, APageThatIsNotTakenHoldsNoThreadForLong) {
   std::vector<Descriptor> clients;
-  for (int i = 0; i < 8; ++i) {
+  for (int i = 0; i < kClients; ++i) {
     clients.push_back(Connect(server_->port()));
     ASSERT_TRUE(Send(clients.back(), "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"));
   }
@@ -108,7 +116,7 @@ TEST_F(MetricsServerTest, ALargePageComesWholeAndARequestMayComeInPieces) {
     absl::SleepFor(absl::Milliseconds(30));
   }
   const std::string answer = Receive(socket);
-  EXPECT_EQ(answer.size() - answer.find("\r\n\r\n") - 4, size_t{32} << 20);
+  EXPECT_EQ(answer.size() - answer.find("\r\n\r\n") - 4, kPageBytes);
 }
 
 }  // namespace
