@@ -29,6 +29,9 @@ class LogEvent {
 
   void Write(Level level = Level::kInfo) const;
 
+  // The message that Write gives to spdlog.
+  std::string Encoded() const { return encoded_ + "}"; }
+
  private:
   LogEvent& Add(absl::string_view key, absl::string_view json);
 

@@ -1,5 +1,4 @@
 // `hocket serve`: the gRPC service on one or several models.
-#include <spdlog/sinks/stdout_sinks.h>
 #include <unistd.h>
 
 #include <memory>
@@ -16,6 +15,7 @@
 #include "service/cli/output.h"
 #include "service/cli/serve_flags.h"
 #include "service/cli/settings_list.h"
+#include "service/cli/stderr_sink.h"
 #include "service/log_event.h"
 #include "service/run_server.h"
 #include "service/stop_signals.h"
@@ -60,7 +60,7 @@ class ServeCommand final : public Command {
   absl::StatusOr<int> Run() override {
     if (flags_.print_config) return Print(ConfigFileText(settings_));
     if (flags_.check_config) return Print("the settings are good\n");
-    SetUpLog(std::make_shared<spdlog::sinks::stderr_sink_mt>(), flags_.log_level,
+    SetUpLog(std::make_shared<StderrSink>(STDERR_FILENO), flags_.log_level,
              flags_.log_format == "json");
     StopSignals signals;
     LogStart();
