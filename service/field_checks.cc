@@ -7,6 +7,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "service/caller.h"
+#include "service/control_characters.h"
 
 namespace hocket {
 
@@ -83,11 +84,9 @@ absl::Status CheckRequestId(absl::string_view id) {
     return FieldError("request_id", absl::StrCat(id.size(), " bytes are more than the limit of ",
                                                  kMaxRequestIdBytes));
   }
-  for (size_t i = 0; i < id.size(); ++i) {
-    if (!absl::ascii_iscntrl(static_cast<unsigned char>(id[i]))) continue;
-    return FieldError("request_id", absl::StrCat("has a control character at byte ", i));
-  }
-  return absl::OkStatus();
+  const size_t control = FindControl(id);
+  if (control == absl::string_view::npos) return absl::OkStatus();
+  return FieldError("request_id", absl::StrCat("has a control character at byte ", control));
 }
 
 absl::Status CheckTenant(absl::string_view tenant) {

@@ -49,8 +49,8 @@ absl::Status CheckTexts(absl::string_view path,
                         const google::protobuf::RepeatedPtrField<std::string>& texts, int64_t limit,
                         int64_t max_bytes);
 
-// At most kMaxRequestIdBytes, none of them a control character: ids are read by people, in logs and
-// lists. The field is `request_id`.
+// At most kMaxRequestIdBytes and no control character (control_characters.h): ids are read by
+// people, in logs and lists. The field is `request_id`.
 absl::Status CheckRequestId(absl::string_view id);
 
 // At most kMaxTenantBytes of printable ASCII, which is what metadata can hold.

@@ -9,6 +9,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "service/control_characters.h"
 
 namespace hocket {
 namespace {
@@ -32,17 +33,18 @@ spdlog::level::level_enum SpdlogLevel(LogEvent::Level level) {
 
 // Whether readers that split lines at spaces and at the first = take it for one word.
 bool IsPlainWord(absl::string_view text) {
-  return !text.empty() && std::all_of(text.begin(), text.end(), [](unsigned char byte) {
-    return byte >= 0x80 || (absl::ascii_isgraph(byte) && byte != '"' && byte != '\'' &&
-                            byte != '=' && byte != '\\');
-  });
+  return !text.empty() && FindControl(text) == absl::string_view::npos &&
+         std::all_of(text.begin(), text.end(), [](unsigned char byte) {
+           return byte >= 0x80 || (absl::ascii_isgraph(byte) && byte != '"' && byte != '\'' &&
+                                   byte != '=' && byte != '\\');
+         });
 }
 
 std::string WordOf(const nlohmann::ordered_json& value) {
   if (!value.is_string()) return value.dump();
   const auto& text = value.get_ref<const std::string&>();
   if (IsPlainWord(text)) return text;
-  return absl::StrCat("\"", absl::Utf8SafeCHexEscape(text), "\"");
+  return absl::StrCat("\"", WithControlsEscaped(absl::Utf8SafeCHexEscape(text)), "\"");
 }
 
 }  // namespace
@@ -73,7 +75,7 @@ LogEvent& LogEvent::Milliseconds(absl::string_view key, absl::Duration value) {
   return Add(key, absl::StrFormat("%.1f", milliseconds));
 }
 
-void LogEvent::Write(Level level) const { spdlog::log(SpdlogLevel(level), "{}}}", encoded_); }
+void LogEvent::Write(Level level) const { spdlog::log(SpdlogLevel(level), "{}", Encoded()); }
 
 std::optional<std::string> EventAsText(absl::string_view message) {
   if (message.empty() || message.front() != kRecordSeparator) return std::nullopt;
@@ -97,8 +99,8 @@ std::optional<std::string> EventAsJson(absl::string_view message) {
 }
 
 std::string JsonText(absl::string_view text) {
-  return nlohmann::json(std::string(text))
-      .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  return WithControlsEscaped(nlohmann::json(std::string(text))
+                                 .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
 }
 
 }  // namespace hocket

@@ -50,7 +50,10 @@ absl::Status SetTarget(const HostingSettings& settings, const std::string& name,
   // libgomp keeps a thread's team for as long as the thread lives, and counts all teams' threads
   // against the CPUs: the engine's would hardly spin beside one of the main thread.
   std::thread([&] { probe = ProbeSteps(scheduler, &executor); }).join();
-  if (!probe.ok()) return probe.status();
+  if (!probe.ok()) {
+    const std::string message = absl::StrCat("model ", name, ": ", probe.status().message());
+    return absl::Status(probe.status().code(), message);
+  }
   scheduler.target_inter_token = settings.target_inter_token.value_or(DefaultTarget(*probe));
   scheduler.measured_steps = std::move(probe->steps);
   LogEvent("step_target")

@@ -19,20 +19,6 @@ constexpr int32_t kMaxThreads = 1024;
 constexpr std::array<const char*, 5> kKeys = {"precision", "kv-precision", "threads",
                                               "kv-cache-bytes", "trace-plans"};
 
-absl::Status CheckName(absl::string_view name) {
-  if (name.empty()) return absl::InvalidArgumentError("the name before \"=\" is empty");
-  if (name.size() > kMaxNameBytes) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("a name of ", name.size(), " bytes is longer than ", kMaxNameBytes));
-  }
-  for (const unsigned char byte : name) {
-    if (byte > ' ' && byte < 0x7f && byte != ',' && byte != '"') continue;
-    return absl::InvalidArgumentError(
-        absl::StrCat("the name \"", name, "\" must be of visible ASCII without \" and commas"));
-  }
-  return absl::OkStatus();
-}
-
 absl::Status ReadSetting(absl::string_view key, const std::string& value, ModelChoice& choice) {
   if (value.empty()) return absl::InvalidArgumentError(absl::StrCat(key, " is empty"));
   if (key == "precision") {
@@ -88,6 +74,19 @@ absl::Status ReadSettings(absl::string_view text, ModelChoice& choice) {
 
 }  // namespace
 
+absl::Status CheckModelName(absl::string_view name) {
+  if (name.size() > kMaxNameBytes) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("a name of ", name.size(), " bytes is longer than ", kMaxNameBytes));
+  }
+  for (const unsigned char byte : name) {
+    if (byte > ' ' && byte < 0x7f && byte != ',' && byte != '"') continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat("the name \"", name, "\" must be of visible ASCII without \" and commas"));
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<ModelChoice> ParseModelChoice(absl::string_view text) {
   ModelChoice choice;
   const size_t equals = text.find('=');
@@ -97,7 +96,8 @@ absl::StatusOr<ModelChoice> ParseModelChoice(absl::string_view text) {
     return choice;
   }
   const absl::string_view name = text.substr(0, equals);
-  if (absl::Status named = CheckName(name); !named.ok()) return named;
+  if (name.empty()) return absl::InvalidArgumentError("the name before \"=\" is empty");
+  if (absl::Status named = CheckModelName(name); !named.ok()) return named;
   choice.name = std::string(name);
   const absl::string_view rest = text.substr(equals + 1);
   const size_t comma = rest.find(',');

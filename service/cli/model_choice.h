@@ -30,6 +30,10 @@ struct ModelChoice {
 // and the folder at the first comma after it. INVALID_ARGUMENT saying what is wrong where.
 absl::StatusOr<ModelChoice> ParseModelChoice(absl::string_view text);
 
+// INVALID_ARGUMENT where it is too long for a name, or is not of visible ASCII without " and
+// commas.
+absl::Status CheckModelName(absl::string_view name);
+
 // INVALID_ARGUMENT where one of several has no name, or two have the same.
 absl::Status CheckNames(std::span<const ModelChoice> choices);
 

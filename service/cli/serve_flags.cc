@@ -230,6 +230,9 @@ absl::Status ServeFlags::CheckModels() {
       return absl::InvalidArgumentError(
           "--model-name: --model says already what its models are called");
     }
+    if (absl::Status name = CheckModelName(model_name_); !name.ok()) {
+      return absl::InvalidArgumentError(absl::StrCat("--model-name: ", name.message()));
+    }
     models.front().name = model_name_;
   }
   if (models.size() > 1 && !hosting.trace_plans.empty()) {

@@ -38,8 +38,10 @@ TEST(FieldChecksTest, ARequestIdIsShortAndReadable) {
   EXPECT_TRUE(CheckRequestId("").ok());
   EXPECT_TRUE(CheckRequestId("J\xC3\xBCrgen's 2nd").ok());
   EXPECT_TRUE(CheckRequestId(std::string(kMaxRequestIdBytes, 'x')).ok());
-  for (const std::string& id : {std::string(kMaxRequestIdBytes + 1, 'x'), std::string("a\nb"),
-                                std::string("\x7F"), std::string(1, '\0')}) {
+  for (const std::string& id :
+       {std::string(kMaxRequestIdBytes + 1, 'x'), std::string("a\nb"), std::string("\x7F"),
+        std::string(1, '\0'), std::string("a\u009b31m"), std::string("\u2028"),
+        std::string("\u202eabc")}) {
     ExpectAbout(CheckRequestId(id), ErrorReason::kInvalidField, "request_id");
   }
 }

@@ -60,6 +60,19 @@ TEST(LogRequest, ARefusalHasItsReasonAndNoSizes) {
   EXPECT_THAT(line, Not(HasSubstr("tokens")));
 }
 
+TEST(LogRequest, AnIdThatWasRefusedForItsLengthIsCut) {
+  RequestRecord record = ServedRecord();
+  record.request_id = std::string(7'000'000, 'x');
+  EXPECT_LT(LoggedText(record).size(), 600u);
+}
+
+TEST(LogRequest, CharactersThatActOnWhatShowsThemAreEscaped) {
+  RequestRecord record = ServedRecord();
+  record.prompt = "a\u0085b\u009b31mc\u2028d\u202e";
+  EXPECT_THAT(LoggedText(record), HasSubstr(R"( prompt="a\u0085b\u009b31mc\u2028d\u202e")"));
+  EXPECT_EQ(JsonText("\u0085\u2029\u00e9"), "\"\\u0085\\u2029\u00e9\"");
+}
+
 TEST(LogRequest, AClientsWordsMakeNeitherLinesNorMembers) {
   RequestRecord record = ServedRecord();
   record.request_id = "a\nrequest id=forged outcome=\"ok\"";

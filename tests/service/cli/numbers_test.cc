@@ -43,7 +43,7 @@ TEST(ParseTokenList, ReadsCommasSpacesAndBrackets) {
 }
 
 TEST(ParseTokenList, NamesTheEntryThatIsNoId) {
-  for (const char* text : {"", "[]", "[1,2", "1,-2", "1.5", "1,99999999999"}) {
+  for (const char* text : {"", "[]", "[1,2", "1,,2", ",1", "1, ", "1,-2", "1.5", "1,99999999999"}) {
     EXPECT_FALSE(ParseTokenList(text).ok()) << text;
   }
   EXPECT_THAT(std::string(ParseTokenList("1,two,3").status().message()), HasSubstr("\"two\""));
