@@ -110,6 +110,20 @@ int64_t KernelEstimate(const std::string& root) {
   return int64_t{1} << 30;
 }
 
+// Bytes of this process; 0 where the system does not say.
+struct ProcessMemory {
+  int64_t resident = 0;
+  int64_t of_files = 0;  // Of those, what files hold too.
+};
+
+ProcessMemory ReadProcessMemory() {
+  std::ifstream file("/proc/self/statm");
+  int64_t size_pages = 0, resident_pages = 0, file_pages = 0;
+  if (!(file >> size_pages >> resident_pages >> file_pages)) return {};
+  const int64_t page = sysconf(_SC_PAGESIZE);
+  return {resident_pages * page, file_pages * page};
+}
+
 }  // namespace
 
 std::optional<double> CgroupProcessors(const std::string& root) {
@@ -134,20 +148,10 @@ int64_t AvailableMemoryBytes(const std::string& root) {
   return bytes;
 }
 
-int64_t ProcessResidentBytes() {
-  std::ifstream file("/proc/self/statm");
-  int64_t size_pages = 0, resident_pages = 0;
-  if (!(file >> size_pages >> resident_pages)) return 0;
-  return resident_pages * sysconf(_SC_PAGESIZE);
-}
+int64_t ProcessResidentBytes() { return ReadProcessMemory().resident; }
 
 int64_t ProgramBytes() {
-  static const int64_t bytes = [] {
-    std::ifstream file("/proc/self/statm");
-    int64_t size_pages = 0, resident_pages = 0, file_pages = 0;
-    if (!(file >> size_pages >> resident_pages >> file_pages)) return int64_t{0};
-    return file_pages * sysconf(_SC_PAGESIZE);
-  }();
+  static const int64_t bytes = ReadProcessMemory().of_files;
   return bytes;
 }
 

@@ -46,19 +46,19 @@ size_t FindControl(absl::string_view text) {
   return absl::string_view::npos;
 }
 
-std::string WithControlsEscaped(absl::string_view json) {
-  std::string escaped;
-  escaped.reserve(json.size());
-  for (size_t i = 0; i < json.size();) {
-    const Character character = FirstOf(json.substr(i));
+std::string WithControlsEscaped(absl::string_view escaped) {
+  std::string out;
+  out.reserve(escaped.size());
+  for (size_t i = 0; i < escaped.size();) {
+    const Character character = FirstOf(escaped.substr(i));
     if (character.bytes > 1 && IsControl(character)) {
-      absl::StrAppend(&escaped, "\\u", absl::Hex(character.code, absl::kZeroPad4));
+      absl::StrAppend(&out, "\\u", absl::Hex(character.code, absl::kZeroPad4));
     } else {
-      escaped.append(json.data() + i, character.bytes);
+      out.append(escaped.data() + i, character.bytes);
     }
     i += character.bytes;
   }
-  return escaped;
+  return out;
 }
 
 }  // namespace hocket

@@ -14,9 +14,9 @@ namespace hocket {
 // Where the first of them begins in a UTF-8 text; npos where there is none.
 size_t FindControl(absl::string_view text);
 
-// `json` with those beyond ASCII as \uXXXX; within strings, where alone they may stand, that is the
-// same.
-std::string WithControlsEscaped(absl::string_view json);
+// `escaped`, the text between the quotes of JSON or C or a whole JSON value, with those beyond
+// ASCII as \uXXXX, which means the same there.
+std::string WithControlsEscaped(absl::string_view escaped);
 
 }  // namespace hocket
 

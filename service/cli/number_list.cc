@@ -18,21 +18,18 @@ absl::StatusOr<std::vector<TokenId>> ParseTokenList(absl::string_view text) {
   if (absl::StripAsciiWhitespace(list).empty()) {
     return absl::InvalidArgumentError("no token ids given; write for example 1,2,3");
   }
-  std::vector<absl::string_view> entries;  // Between commas, of which none has an empty place.
   for (const absl::string_view place : absl::StrSplit(list, ',')) {
-    const std::vector<absl::string_view> words =
-        absl::StrSplit(absl::StripAsciiWhitespace(place), absl::ByAnyChar(" \t\r\n"));
-    for (const absl::string_view word : words) {
-      if (!word.empty() || words.size() == 1) entries.push_back(word);
+    std::vector<absl::string_view> entries =
+        absl::StrSplit(place, absl::ByAnyChar(" \t\r\n"), absl::SkipEmpty());
+    if (entries.empty()) entries.emplace_back();  // Which is no token id.
+    for (const absl::string_view entry : entries) {
+      TokenId token = 0;
+      if (!absl::SimpleAtoi(entry, &token) || token < 0) {
+        return absl::InvalidArgumentError(absl::StrCat(
+            "\"", entry, "\" is not a token id; write whole numbers from 0, for example 1,2,3"));
+      }
+      tokens.push_back(token);
     }
-  }
-  for (const absl::string_view entry : entries) {
-    TokenId token = 0;
-    if (!absl::SimpleAtoi(entry, &token) || token < 0) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "\"", entry, "\" is not a token id; write whole numbers from 0, for example 1,2,3"));
-    }
-    tokens.push_back(token);
   }
   return tokens;
 }

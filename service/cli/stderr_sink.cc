@@ -8,7 +8,6 @@
 #include <climits>
 #include <string>
 
-#include "absl/strings/str_cat.h"
 #include "service/log_event.h"
 
 namespace hocket {
