@@ -48,7 +48,7 @@ QuantizedFormat FormatOf(Precision precision) {
   return {QuantizedFormat::Kind::kInt4, precision == Precision::kInt4 ? 32 : 128};
 }
 
-// By their exponents, for comparisons of floats do not become vectors.
+// A NaN's or an infinity's exponent is all ones, and nothing else's.
 bool AllFinite(const float* values, int64_t count) {
   constexpr uint32_t kExponent = 0x7f800000;
   uint32_t wrong = 0;
